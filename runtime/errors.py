@@ -1,0 +1,88 @@
+"""What can go wrong, as a caller sees it.
+
+Every error has one root, :class:`ClassifierError`, and also inherits the builtin that a caller would catch without
+knowing this package. Messages are sentences for people: what happened, with which file, what to do.
+
+A wrong *call* (type, option, missing model) raises. A bad *picture* does not: it becomes a
+:class:`~runtime.prediction.Prediction` with a status. :class:`ImageError` is how the decoder says so internally.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runtime.prediction import Status
+
+__all__ = [
+    "BundleError",
+    "BundleIntegrityError",
+    "ClassifierError",
+    "ImageError",
+    "ManifestError",
+    "ModelNotFoundError",
+    "OptionError",
+    "ProviderUnavailableError",
+    "UnsupportedHeadError",
+    "UnsupportedProcessorError",
+    "VariantNotFoundError",
+]
+
+
+class ClassifierError(Exception):
+    """Root of every error this package raises on purpose."""
+
+
+class OptionError(ClassifierError, ValueError):
+    """An option has a value that cannot be used."""
+
+
+class ModelNotFoundError(ClassifierError, FileNotFoundError):
+    """No bundle under that name or path."""
+
+    def __str__(self) -> str:
+        # FileNotFoundError would otherwise show its (errno, strerror) pair.
+        return str(self.args[0]) if self.args else ""
+
+
+class BundleError(ClassifierError, ValueError):
+    """A bundle is there but cannot be used."""
+
+
+class ManifestError(BundleError):
+    """``bundle.json`` does not say what the format asks for (unknown field, wrong type, unknown version)."""
+
+
+class BundleIntegrityError(BundleError):
+    """A file of the bundle is missing or its bytes are not those the manifest names."""
+
+
+class VariantNotFoundError(BundleError):
+    """The bundle holds no variant of that name."""
+
+
+class UnsupportedProcessorError(BundleError):
+    """The preprocessor configuration names a class or key that the runtime does not know."""
+
+
+class UnsupportedHeadError(BundleError):
+    """The model's head is no single-label classification (regression, several attributes, other outputs)."""
+
+
+class ProviderUnavailableError(ClassifierError, ValueError):
+    """The execution provider asked for is not part of this onnxruntime, or did not come up."""
+
+
+class ImageError(ClassifierError, OSError):
+    """One picture cannot be used; carries the status that its result will have."""
+
+    def __init__(self, status: Status, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[type[ImageError], tuple[Status, str]]:
+        return (type(self), (self.status, self.message))
