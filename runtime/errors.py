@@ -18,6 +18,7 @@ __all__ = [
     "BundleError",
     "BundleIntegrityError",
     "ClassifierError",
+    "DetectorError",
     "ImageError",
     "ManifestError",
     "ModelNotFoundError",
@@ -67,6 +68,10 @@ class UnsupportedProcessorError(BundleError):
 
 class UnsupportedHeadError(BundleError):
     """The model's head is no single-label classification (regression, several attributes, other outputs)."""
+
+
+class DetectorError(ClassifierError, ValueError):
+    """The face detector's file cannot be used: no YuNet, or not the one that was installed."""
 
 
 class ProviderUnavailableError(ClassifierError, ValueError):
