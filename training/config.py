@@ -1,0 +1,143 @@
+"""The recipe as data: what ``config.json`` may say, with its defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+__all__ = ["Augment", "Config", "Data", "Model", "Schedule", "load_config"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which pictures, how they are cached, and how they are split."""
+
+    folder: str = "train"
+    """Folder under the data root with ``labels.csv``; the only pictures that touch the weights."""
+    cache_size: int = 160
+    """Side of the cached crop in pixels."""
+    cache_margin: float = 0.7
+    """Margin of the cached crop around the face box; the widest framing seen in training."""
+    validation_share: float = 0.12
+    """Share of the people of each set and gender that is kept for validation."""
+    split_seed: int = 3
+
+
+@dataclass(frozen=True)
+class Model:
+    """A candidate: a configuration class of transformers and its options."""
+
+    family: str = "resnet"
+    options: dict[str, Any] = field(default_factory=dict)
+    size: int = 80
+    """Side of the input in pixels."""
+    margin: float = 0.25
+    """The framing that the bundle will use."""
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How far a training picture may stray from its file. Probabilities are per picture."""
+
+    margin_narrow: tuple[float, float] = (0.08, 0.42)
+    margin_wide: tuple[float, float] = (-0.08, 0.75)
+    wide: float = 0.35
+    """Share of pictures that take their margin from ``margin_wide``."""
+    rotate: float = 12.0
+    """Standard deviation of the rotation in degrees."""
+    aspect: float = 0.12
+    """Standard deviation of the logarithm of width over height."""
+    shift: float = 0.06
+    """Standard deviation of the shift, in half sides of the crop."""
+    shear: float = 0.06
+    warp: float = 0.025
+    """Standard deviation of a smooth displacement, in half sides of the cached crop."""
+    colour: float = 0.35
+    grey: float = 0.25
+    dark: float = 0.15
+    lowres: float = 0.3
+    blur: float = 0.2
+    jpeg: float = 0.2
+    noise: float = 0.25
+    background: float = 0.3
+    """Everything outside an oval around the face is replaced."""
+    hair: float = 0.15
+    """Everything above a line across the forehead is replaced."""
+    collar: float = 0.25
+    """Everything below a line across the chin is replaced."""
+    border: float = 0.25
+    """One to three sides are black, as where a face touches the edge of its picture."""
+    erase: float = 0.3
+    mixup: float = 0.2
+    """Parameter of the beta distribution; 0 switches mixup off."""
+    mixup_share: float = 0.5
+    """Share of the batches that are mixed."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The optimiser and its clock."""
+
+    steps: int = 6000
+    batch: int = 128
+    lr: float = 2e-3
+    weight_decay: float = 0.05
+    warmup: int = 200
+    ema: float = 0.998
+    label_smoothing: float = 0.05
+    set_power: float = 0.5
+    """A set of n pictures is drawn with weight n ** set_power; inside it both genders alike."""
+    distil: float = 0.0
+    """Weight of the teachers' soft answers against the labels; 0 without teachers."""
+    distil_temperature: float = 2.0
+    echo: int = 2
+    """How many steps share one augmented batch: on a CPU, augmentation costs as much as learning."""
+    evaluate_every: int = 500
+    seed: int = 7
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole recipe."""
+
+    data: Data = Data()
+    model: Model = Model()
+    augment: Augment = Augment()
+    schedule: Schedule = Schedule()
+
+
+def _build(kind: type[T], values: dict[str, Any]) -> T:
+    known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ValueError(f"{kind.__name__} has no field {', '.join(unknown)}")
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def load_config(path: Path) -> Config:
+    """Reads a recipe; a field that no dataclass has is an error.
+
+    Args:
+        path: A JSON file with the sections ``data``, ``model``, ``augment`` and ``schedule``, each optional.
+
+    Returns:
+        The recipe; what the file does not say keeps its default.
+
+    Raises:
+        ValueError: For an unknown section or field.
+    """
+    raw: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    unknown = sorted(set(raw) - {"data", "model", "augment", "schedule"})
+    if unknown:
+        raise ValueError(f"unknown section {', '.join(unknown)}")
+    return Config(
+        data=_build(Data, raw.get("data", {})),
+        model=_build(Model, raw.get("model", {})),
+        augment=_build(Augment, raw.get("augment", {})),
+        schedule=_build(Schedule, raw.get("schedule", {})),
+    )

@@ -1,0 +1,71 @@
+"""Candidates for the built-in model: configurations that transformers knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForImageClassification, ViTImageProcessor
+
+from training.config import Model
+from training.data import LABELS
+
+__all__ = ["CANDIDATES", "build_model", "build_processor", "count_parameters"]
+
+CANDIDATES: dict[str, Model] = {
+    "resnet-wide": Model(
+        "resnet",
+        {
+            "embedding_size": 24,
+            "hidden_sizes": (32, 64, 128, 192),
+            "depths": (1, 1, 1, 1),
+            "layer_type": "basic",
+        },
+    ),
+    "resnet-deep": Model(
+        "resnet",
+        {
+            "embedding_size": 24,
+            "hidden_sizes": (24, 48, 96, 160),
+            "depths": (2, 2, 2, 1),
+            "layer_type": "basic",
+        },
+    ),
+}
+"""Candidates by name."""
+
+
+def build_model(model: Model) -> Any:
+    """Makes an untrained classifier.
+
+    Args:
+        model: The candidate.
+
+    Returns:
+        A transformers model whose ``logits`` are (n, 2), in the order of ``LABELS``.
+    """
+    options = {k: list(v) if isinstance(v, tuple) else v for k, v in model.options.items()}
+    # ``image_size`` means something to ViT-like families only and is harmless elsewhere.
+    config = AutoConfig.for_model(
+        model.family,
+        **options,
+        image_size=model.size,
+        id2label=dict(enumerate(LABELS)),
+        label2id={name: i for i, name in enumerate(LABELS)},
+    )
+    return AutoModelForImageClassification.from_config(config)
+
+
+def build_processor(model: Model) -> ViTImageProcessor:
+    """Makes the processor that resizes with Pillow's bilinear filter and maps to [-1, 1]."""
+    return ViTImageProcessor(
+        size={"height": model.size, "width": model.size},
+        resample=2,
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
+    )
+
+
+def count_parameters(model: torch.nn.Module) -> int:
+    """Number of weights."""
+    return sum(p.numel() for p in model.parameters())
