@@ -1,0 +1,93 @@
+"""Runs an image-classification bundle on pictures, with onnxruntime, numpy and Pillow alone.
+
+>>> import runtime
+>>> classifier = runtime.load()
+>>> classifier.predict("photo.jpg").label
+'female'
+
+Importing this package is cheap: the parts that need numpy or onnxruntime load on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runtime.bundle import Bundle
+    from runtime.classifier import Classifier, load
+    from runtime.errors import (
+        BundleError,
+        BundleIntegrityError,
+        ClassifierError,
+        ImageError,
+        ManifestError,
+        ModelNotFoundError,
+        OptionError,
+        ProviderUnavailableError,
+        UnsupportedHeadError,
+        UnsupportedProcessorError,
+        VariantNotFoundError,
+    )
+    from runtime.limits import Limits
+    from runtime.manifest import Manifest
+    from runtime.prediction import UNCERTAIN, Person, Prediction, Status
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Bundle": "bundle",
+    "BundleError": "errors",
+    "BundleIntegrityError": "errors",
+    "Classifier": "classifier",
+    "ClassifierError": "errors",
+    "ImageError": "errors",
+    "Limits": "limits",
+    "Manifest": "manifest",
+    "ManifestError": "errors",
+    "ModelNotFoundError": "errors",
+    "OptionError": "errors",
+    "Person": "prediction",
+    "Prediction": "prediction",
+    "ProviderUnavailableError": "errors",
+    "Status": "prediction",
+    "UNCERTAIN": "prediction",
+    "UnsupportedHeadError": "errors",
+    "UnsupportedProcessorError": "errors",
+    "VariantNotFoundError": "errors",
+    "load": "classifier",
+}
+
+__all__ = [
+    "UNCERTAIN",
+    "Bundle",
+    "BundleError",
+    "BundleIntegrityError",
+    "Classifier",
+    "ClassifierError",
+    "ImageError",
+    "Limits",
+    "Manifest",
+    "ManifestError",
+    "ModelNotFoundError",
+    "OptionError",
+    "Person",
+    "Prediction",
+    "ProviderUnavailableError",
+    "Status",
+    "UnsupportedHeadError",
+    "UnsupportedProcessorError",
+    "VariantNotFoundError",
+    "__version__",
+    "load",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'runtime' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"runtime.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

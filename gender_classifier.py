@@ -1,0 +1,104 @@
+"""``gender-classifier``: woman or man, with probabilities, for pictures, folders and whole photo libraries.
+
+This file parses and dispatches; the commands live in ``gender_cli``. ``--help``, ``--version`` and wrong use are
+answered before numpy or onnxruntime is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line; ``run`` of the result is the command's function.
+
+    Raises:
+        SystemExit: With 0 after ``--help``, with 2 on wrong use.
+    """
+    if argv and argv[0] == "sort":
+        from gender_cli import sort
+
+        return sort.build_parser().parse_args(argv[1:])
+    if argv and argv[0] == "models":
+        from gender_cli import models
+
+        return models.build_parser().parse_args(argv[1:])
+    from gender_cli.arguments import build_parser
+
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.version:
+        arguments.run = print_version
+        return arguments
+    if not arguments.paths:
+        parser.error("give at least one PATH: a picture, a folder, a glob, or - for stdin")
+    if arguments.paths.count("-") > 1:
+        parser.error("stdin (-) can be read once only")
+    if arguments.resume and arguments.output is None:
+        parser.error("--resume needs --output FILE.jsonl")
+    if arguments.output is not None and arguments.form != "text":
+        parser.error("--output writes JSON lines; leave out --json, --jsonl and --csv")
+    arguments.run = _classify
+    return arguments
+
+
+def print_version(arguments: argparse.Namespace) -> int:
+    """Prints package, model and onnxruntime, without loading any of them."""
+    import runtime
+    from runtime import locate
+    from runtime.errors import ClassifierError
+    from runtime.manifest import MANIFEST_NAME, Manifest
+
+    try:
+        path = locate.locate(arguments.model).path
+        manifest = Manifest.from_json((path / MANIFEST_NAME).read_text(encoding="utf-8"))
+        revision = manifest.source.revision or manifest.source.digest or ""
+        model = f"{manifest.name} ({manifest.source.repository} {revision[:12]})"
+    except (ClassifierError, OSError) as error:
+        model = f"none ({error})"
+    try:
+        engine = metadata.version("onnxruntime")
+    except metadata.PackageNotFoundError:
+        engine = "not installed"
+    print(f"gender-classifier {runtime.__version__}\nmodel {model}\nonnxruntime {engine}")  # noqa: T201
+    return 0
+
+
+def _classify(arguments: argparse.Namespace) -> int:
+    from gender_cli import classify
+
+    return classify.run(arguments)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code: 0 all well, 1 a picture failed, 2 wrong use or no model."""
+    arguments = parse_args(sys.argv[1:] if argv is None else argv)
+    if hasattr(sys.stdout, "reconfigure"):
+        # A path need not be valid UTF-8; it leaves as the bytes it came in.
+        sys.stdout.reconfigure(errors="surrogateescape")
+        sys.stderr.reconfigure(errors="backslashreplace")
+    try:
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader has what it wanted (`| head`). Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""``gender-classifier PATH...``: from arguments to printed answers and an exit code."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections import deque
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from gender_cli.inputs import expand
+from gender_cli.output import make_writer
+from gender_cli.results import ResultsFile, Tally
+from runtime.errors import ClassifierError
+from runtime.prediction import Prediction, Status
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Iterator
+
+    from gender_cli.inputs import Item
+    from runtime.classifier import Classifier
+
+__all__ = ["DISCLAIMER", "load_options", "predictions", "run", "say"]
+
+DISCLAIMER = {
+    "en": "A guess at how a person looks, not at who they are; it can be wrong.",
+    "fr": "Une supposition sur l'apparence, pas sur l'identité d'une personne ; elle peut être fausse.",
+}
+
+
+def say(message: str) -> None:
+    """Prints one line for people on stderr."""
+    print(f"gender-classifier: {message}", file=sys.stderr)  # noqa: T201
+
+
+def load_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Turns the shared model options into keyword arguments of :func:`runtime.load`."""
+    from runtime.limits import Limits
+
+    named = {"max_bytes": arguments.max_bytes, "max_pixels": arguments.max_pixels}
+    return {
+        "model": arguments.model,
+        "variant": arguments.variant,
+        "provider": arguments.provider,
+        "threads": arguments.threads,
+        "threshold": arguments.threshold,
+        "limits": Limits(**{key: value for key, value in named.items() if value is not None}),
+        "exact": arguments.exact,
+        "faces": arguments.faces,
+        "detector": arguments.detector,
+        "detector_threshold": arguments.detector_threshold,
+        "detect_size": arguments.detect_size,
+        "min_face": arguments.min_face,
+        "max_faces": arguments.max_faces,
+    }
+
+
+def predictions(
+    classifier: Classifier, items: Iterable[Item], *, batch_size: int, workers: int | None
+) -> Iterator[Prediction]:
+    """Classifies items in order; those that already have a problem become results without being opened."""
+    waiting: deque[Item] = deque()
+
+    def sources() -> Iterator[str | bytes]:
+        for item in items:
+            waiting.append(item)
+            if item.problem is None:
+                yield _stdin(classifier) if item.path == "-" else item.path
+
+    for prediction in classifier.predict_many(sources(), batch_size=batch_size, workers=workers):
+        yield from _problems(waiting)
+        item = waiting.popleft()
+        yield prediction if prediction.path is not None else dataclasses.replace(prediction, path=item.path)
+    yield from _problems(waiting)
+
+
+def _problems(waiting: deque[Item]) -> Iterator[Prediction]:
+    while waiting and (problem := waiting[0].problem) is not None:
+        status, sentence = problem
+        yield Prediction.failed(waiting.popleft().path, status, sentence)
+
+
+def _stdin(classifier: Classifier) -> bytes:
+    # One byte over the limit is enough to know that it is over.
+    return sys.stdin.buffer.read(classifier.options.limits.max_bytes + 1)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Classifies what the arguments name and prints it.
+
+    Returns:
+        0 when every picture was classified, 1 when one was not, 2 when nothing could be tried.
+    """
+    from runtime.classifier import load
+
+    try:
+        classifier = load(**load_options(arguments))
+        with ExitStack() as stack:
+            return _run(arguments, classifier, stack)
+    except ClassifierError as error:
+        say(str(error))
+        return 2
+
+
+def _run(arguments: argparse.Namespace, classifier: Classifier, stack: ExitStack) -> int:
+    if not arguments.quiet:
+        for notice in classifier.notices:
+            say(notice)
+    items = expand(arguments.paths, recursive=arguments.recursive)
+    results = None
+    if arguments.output is not None:
+        results = stack.enter_context(ResultsFile(arguments.output, resume=arguments.resume))
+        items = results.missing(items)
+    writer = None
+    if results is None:
+        writer = make_writer(arguments.form, sys.stdout, lang=arguments.lang, meanings=classifier.manifest.meanings)
+        stack.callback(writer.close)
+    side_outputs = _side_outputs(arguments, classifier)
+    tally = Tally(mixed=arguments.mixed)
+    failed = False
+    if not arguments.quiet:
+        stack.callback(_epilogue, arguments, tally)
+    stream = predictions(classifier, items, batch_size=arguments.batch_size, workers=arguments.workers)
+    stack.callback(stream.close)  # type: ignore[attr-defined]
+    for prediction in _with_progress(stream, arguments):
+        failed |= not prediction.ok
+        tally.add(prediction)
+        if results is not None:
+            results.append(prediction)
+        if writer is not None:
+            writer.write(prediction)
+        if not prediction.ok and (results is not None or arguments.form == "text"):
+            say(prediction.error or prediction.status.value)
+        if prediction.status is Status.OK:
+            for write in side_outputs:
+                write(prediction)
+    return 1 if failed else 0
+
+
+def _side_outputs(arguments: argparse.Namespace, classifier: Classifier) -> list[Any]:
+    """Returns what else is written for each classified picture: annotated copies, crops."""
+    if arguments.annotate is None and arguments.save_crops is None:
+        return []
+    from gender_cli.annotate import annotator, crop_saver
+
+    side: list[Any] = []
+    if arguments.annotate is not None:
+        side.append(annotator(arguments.annotate, classifier, lang=arguments.lang))
+    if arguments.save_crops is not None:
+        side.append(crop_saver(arguments.save_crops, classifier))
+    return side
+
+
+def _epilogue(arguments: argparse.Namespace, tally: Tally) -> None:
+    if tally.total > 1:
+        say(tally.sentence())
+    if tally.total and arguments.form == "text":
+        say(DISCLAIMER[arguments.lang])
+
+
+def _with_progress(stream: Iterator[Prediction], arguments: argparse.Namespace) -> Iterable[Prediction]:
+    """Adds a progress bar on stderr, where it helps: on a terminal, for many files, and not between printed answers."""
+    many = arguments.recursive or len(arguments.paths) > 1 or arguments.output is not None
+    between_answers = sys.stdout.isatty() and arguments.output is None
+    if arguments.quiet or not many or not sys.stderr.isatty() or between_answers:
+        return stream
+    from tqdm import tqdm
+
+    return tqdm(stream, unit=" pictures", file=sys.stderr, dynamic_ncols=True)

@@ -1,0 +1,439 @@
+"""The library's front: :func:`load` a model, ask a :class:`Classifier` about pictures."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from runtime import decision, locate
+from runtime.bundle import Bundle
+from runtime.decode import decode
+from runtime.errors import BundleError, ImageError, ModelNotFoundError, OptionError
+from runtime.framing import crop_square
+from runtime.limits import Limits
+from runtime.pipeline import batched, ordered_map
+from runtime.prediction import Box, Person, Prediction, Status
+from runtime.processor import Processor
+from runtime.session import create_session, providers_of
+from runtime.threads import available_cpus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import onnxruntime
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from runtime.decode import ImageInput
+    from runtime.detector import Detector, Face
+    from runtime.manifest import Manifest
+
+__all__ = ["DEFAULT_BATCH_SIZE", "DEFAULT_MARGIN", "Classifier", "Options", "load"]
+
+DEFAULT_BATCH_SIZE = 8
+"""Larger batches hardly raise throughput on a CPU, and peak memory grows with them."""
+
+DEFAULT_MARGIN = 0.25
+"""Margin around a face when ``faces=True`` is asked of a model whose bundle names none."""
+
+NO_DETECTOR = (
+    "No face detector is installed, so whole pictures are classified; this model expects faces. "
+    "To install one: gender-classifier models add-detector"
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything :func:`load` was told, so that a pickled classifier comes back the same. See :func:`load`."""
+
+    variant: str | None = None
+    provider: str = "cpu"
+    threads: int | None = None
+    threshold: float | None = None
+    limits: Limits = field(default_factory=Limits)
+    exact: bool = False
+    faces: bool | None = None
+    detector: str | None = None
+    detector_threshold: float | None = None
+    detect_size: int | None = None
+    min_face: int = 0
+    max_faces: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise OptionError(f"threshold is {self.threshold}; it must be from 0 to 1")
+        if self.detector_threshold is not None and not 0 <= self.detector_threshold <= 1:
+            raise OptionError(f"detector_threshold is {self.detector_threshold}; it must be from 0 to 1")
+        if self.min_face < 0:
+            raise OptionError(f"min_face is {self.min_face}; it must be 0 or more")
+        if self.max_faces is not None and self.max_faces < 1:
+            raise OptionError(f"max_faces is {self.max_faces}; it must be 1 or more")
+
+
+@dataclass(frozen=True)
+class _Region:
+    """What the network will look at: the whole picture (``box=None``) or one face."""
+
+    box: Box | None
+    score: float | None
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """One decoded input: its regions and their tensors (regions, 3, H, W), or the failure."""
+
+    path: str | None
+    regions: tuple[_Region, ...] = ()
+    tensors: NDArray[np.float32] | None = None
+    failure: ImageError | None = None
+
+
+class Classifier:
+    """Answers for pictures. Create one with :func:`load` and keep it: loading costs more than a picture does.
+
+    One instance may be used from several threads at once, and may be pickled: the process that unpickles it loads the
+    same model with the same options. Do not use one created before ``fork()`` in the child.
+
+    Attributes:
+        bundle: The opened bundle.
+        processor: Turns an upright RGB picture into the network's input.
+        options: What :func:`load` was told.
+        notices: Sentences a user should see once (no detector installed, built-in model in use).
+    """
+
+    def __init__(self, bundle: Bundle, options: Options, *, notices: tuple[str, ...] = ()) -> None:
+        self.bundle = bundle
+        self.options = options
+        manifest = bundle.manifest
+        self.processor = Processor.from_config(
+            bundle.processor_config(), model_type=manifest.architecture.model_type
+        )
+        self._session = create_session(
+            bundle.variant_path(options.variant), provider=options.provider, threads=options.threads
+        )
+        self._chunk = _check_graph(self._session, manifest, _is_dynamically_quantized(bundle, options.variant))
+        self._detector = self._load_detector()
+        if self._wants_faces and self._detector is None:
+            notices = (*notices, NO_DETECTOR)
+        self.notices = notices
+
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's manifest."""
+        return self.bundle.manifest
+
+    @property
+    def variant(self) -> str:
+        """Name of the variant in use."""
+        return self.options.variant or self.manifest.default_variant
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Short names of the execution providers really in use, first choice first."""
+        return providers_of(self._session)
+
+    @property
+    def finds_faces(self) -> bool:
+        """Whether answers are per face (a detector is loaded and in use)."""
+        return self._detector is not None
+
+    def predict(self, image: ImageInput) -> Prediction:
+        """Answers for one picture.
+
+        Args:
+            image: A path, the bytes of a picture file, a binary file, a PIL picture, or a uint8 RGB array (H, W, 3).
+
+        Returns:
+            The answer; a picture that cannot be used gives a prediction with another status than ``ok``.
+
+        Raises:
+            TypeError: If ``image`` is none of these.
+        """
+        return self._classify([self._prepare(image)])[0]
+
+    def predict_many(
+        self, images: Iterable[ImageInput], *, batch_size: int = DEFAULT_BATCH_SIZE, workers: int | None = None
+    ) -> Iterator[Prediction]:
+        """Answers for any number of pictures, one result per input, in order, in constant memory.
+
+        Pictures are decoded in threads while the network runs. ``images`` is read lazily, a few ahead.
+
+        Args:
+            images: As :meth:`predict` takes them, from any iterable.
+            batch_size: Pictures (or faces) per run of the network, 1 or more.
+            workers: Decoding threads; by default one per CPU this process may use, at most eight.
+
+        Yields:
+            One prediction per input.
+
+        Raises:
+            OptionError: If ``batch_size`` or ``workers`` is below 1 (at the call, not at the first result).
+            TypeError: When an input is of no accepted type, in its turn.
+        """
+        if batch_size < 1:
+            raise OptionError(f"batch_size is {batch_size}; it must be 1 or more")
+        if workers is not None and workers < 1:
+            raise OptionError(f"workers is {workers}; it must be 1 or more")
+        count = workers or max(1, min(8, round(available_cpus())))
+        return self._predict_many(images, batch_size, count)
+
+    def _predict_many(self, images: Iterable[ImageInput], batch_size: int, workers: int) -> Iterator[Prediction]:
+        ahead = batch_size + 2 * workers
+        prepared = ordered_map(self._prepare, images, workers=workers, ahead=ahead)
+        for group in batched(prepared, batch_size, lambda one: len(one.regions)):
+            yield from self._classify(group, batch_size)
+
+    def detect(self, image: ImageInput) -> tuple[Face, ...]:
+        """Finds the faces of a picture, largest first, in pixels of the upright picture.
+
+        Raises:
+            ImageError: If the picture cannot be used.
+            ModelNotFoundError: If no detector is installed.
+        """
+        if self._detector is None:
+            raise ModelNotFoundError(
+                "No face detector is loaded. To install one: gender-classifier models add-detector"
+                if self._wants_faces
+                else "Faces are switched off for this classifier; load it with faces=True."
+            )
+        return self._faces(decode(image, self.options.limits))
+
+    def prepare(self, image: ImageInput) -> NDArray[np.float32]:
+        """Decodes a whole picture and processes it to the network's input, float32 (3, H, W).
+
+        Raises:
+            ImageError: If the picture cannot be used.
+        """
+        return self.processor(decode(image, self.options.limits, target=self._draft_target()))
+
+    def logits(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Runs the network.
+
+        Args:
+            pixel_values: float32 (N, 3, H, W), N of 1 or more.
+
+        Returns:
+            float32 (N, classes), or (N, 1) for a single logit.
+        """
+        io = self.manifest.io
+        step = self._chunk or len(pixel_values)
+        parts = [
+            self._session.run([io.output_name], {io.input_name: pixel_values[start : start + step]})[0]
+            for start in range(0, len(pixel_values), step)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def answers(self, pixel_values: NDArray[np.float32], regions: tuple[_Region, ...] = ()) -> tuple[Person, ...]:
+        """Runs the network and applies the decision rule; ``regions`` names where each row came from."""
+        manifest = self.manifest
+        rows = decision.probabilities(
+            self.logits(pixel_values), manifest.activation, manifest.decision.temperature
+        )
+        where = regions or (_Region(None, None),) * len(rows)
+        return tuple(
+            decision.answer(
+                row,
+                manifest.labels,
+                manifest.decision,
+                threshold=self.options.threshold,
+                box=region.box,
+                detection_score=region.score,
+            )
+            for row, region in zip(rows, where, strict=True)
+        )
+
+    @property
+    def _wants_faces(self) -> bool:
+        faces = self.options.faces
+        return self.manifest.framing.kind == "face" if faces is None else faces
+
+    def _load_detector(self) -> Detector | None:
+        if not self._wants_faces:
+            return None
+        from runtime.detector import Detector, installed
+
+        path = Path(self.options.detector) if self.options.detector else installed()
+        if path is None:
+            if self.options.faces:
+                raise ModelNotFoundError(
+                    "No face detector is installed. To install one: gender-classifier models add-detector"
+                )
+            return None
+        named: dict[str, Any] = {"threshold": self.options.detector_threshold, "detect_size": self.options.detect_size}
+        return Detector.load(
+            path, threads=self.options.threads or 1, **{key: value for key, value in named.items() if value is not None}
+        )
+
+    def _faces(self, picture: Image.Image) -> tuple[Face, ...]:
+        assert self._detector is not None
+        found = [
+            face
+            for face in self._detector.detect(picture)
+            if max(face.box[2] - face.box[0], face.box[3] - face.box[1]) >= self.options.min_face
+        ]
+        return tuple(found[: self.options.max_faces])
+
+    def _draft_target(self) -> tuple[int, int] | None:
+        """Size below which a JPEG may be decoded at reduced scale: never for faces, whose crops need every pixel."""
+        if self.options.exact or self._detector is not None:
+            return None
+        io = self.manifest.io
+        return (io.height, io.width)
+
+    def _prepare(self, image: ImageInput) -> _Prepared:
+        path = os.fsdecode(image) if isinstance(image, (str, os.PathLike)) else None
+        try:
+            picture = decode(image, self.options.limits, target=self._draft_target())
+        except ImageError as error:
+            return _Prepared(path, failure=error)
+        if self._detector is None:
+            return _Prepared(path, (_Region(None, None),), self.processor(picture)[np.newaxis])
+        faces = self._faces(picture)
+        if not faces:
+            return _Prepared(path, failure=ImageError(Status.NO_FACE, _no_face(path)))
+        margin = self.manifest.framing.margin
+        crops = [
+            self.processor(crop_square(picture, face.box, DEFAULT_MARGIN if margin is None else margin))
+            for face in faces
+        ]
+        return _Prepared(path, tuple(_Region(face.box, face.score) for face in faces), np.stack(crops))
+
+    def _classify(self, group: list[_Prepared], batch_size: int = DEFAULT_BATCH_SIZE) -> list[Prediction]:
+        tensors = [one.tensors for one in group if one.tensors is not None]
+        regions = tuple(region for one in group for region in one.regions)
+        people: list[Person] = []
+        if tensors:
+            stacked = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
+            for start in range(0, len(stacked), batch_size):  # a crowd must not make one huge batch
+                chosen = slice(start, start + batch_size)
+                people.extend(self.answers(stacked[chosen], regions[chosen]))
+        results = []
+        taken = iter(people)
+        for one in group:
+            if one.failure is not None:
+                results.append(Prediction.failed(one.path, one.failure.status, one.failure.message))
+            else:
+                mine = tuple(next(taken) for _ in one.regions)
+                results.append(Prediction.from_people(one.path, mine))
+        return results
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_restore, (str(self.bundle.path), self.options, self.notices))
+
+    def __repr__(self) -> str:
+        return f"<Classifier {self.manifest.name} {self.variant} on {self.providers[0]}>"
+
+
+_FROM_PICKLE = threading.Lock()
+
+
+def _restore(path: str, options: Options, notices: tuple[str, ...]) -> Classifier:
+    with _FROM_PICKLE:  # several workers of one process unpickling at once would each hash the file
+        classifier = Classifier(Bundle.open(path, variant=options.variant), options)
+    classifier.notices = notices
+    return classifier
+
+
+def load(
+    model: str | os.PathLike[str] | None = None,
+    *,
+    variant: str | None = None,
+    provider: str = "cpu",
+    threads: int | None = None,
+    threshold: float | None = None,
+    limits: Limits | None = None,
+    exact: bool = False,
+    faces: bool | None = None,
+    detector: str | os.PathLike[str] | None = None,
+    detector_threshold: float | None = None,
+    detect_size: int | None = None,
+    min_face: int = 0,
+    max_faces: int | None = None,
+) -> Classifier:
+    """Loads a model.
+
+    Args:
+        model: Name or folder of a bundle. By default: ``GENDER_CLASSIFIER_MODEL``, else an exported bundle in
+            ``models/``, else the built-in one.
+        variant: ``fp32``, ``int8``, ``q4``; the bundle's default one unless named.
+        provider: Execution provider, ``cpu`` unless named.
+        threads: Intra-op threads; by default from CPU affinity and cgroup quota, at most four.
+        threshold: Probability in [0, 1] below which the answer is ``uncertain``; overrides the bundle's thresholds.
+        limits: Largest file and picture that are decoded.
+        exact: Decode large JPEGs at full scale even where a reduced scale is known not to change answers.
+        faces: Look for faces (``True``), take the whole picture (``False``), or as the bundle's framing says (``None``).
+        detector: An ONNX file of the YuNet face detector; by default the one installed by ``models add-detector``.
+        detector_threshold: Least detection score, in [0, 1].
+        detect_size: Longest side in pixels at which faces are looked for.
+        min_face: Faces whose longer side is below this many pixels are left out.
+        max_faces: At most this many faces per picture, largest first.
+
+    Returns:
+        A classifier, ready for use.
+
+    Raises:
+        ModelNotFoundError: If there is no such model, or faces are asked for and no detector is installed.
+        BundleError: If the bundle is broken, was changed, or holds no such variant.
+        ProviderUnavailableError: If the provider is not available.
+        OptionError: If an option's value cannot be used.
+    """
+    options = Options(
+        variant=variant,
+        provider=provider,
+        threads=threads,
+        threshold=threshold,
+        limits=limits or Limits(),
+        exact=exact,
+        faces=faces,
+        detector=None if detector is None else os.fspath(detector),
+        detector_threshold=detector_threshold,
+        detect_size=detect_size,
+        min_face=min_face,
+        max_faces=max_faces,
+    )
+    located = locate.locate(model)
+    notices = (FALLBACK_NOTICE,) if located.is_fallback else ()
+    return Classifier(Bundle.open(located.path, variant=variant), options, notices=notices)
+
+
+FALLBACK_NOTICE = (
+    "Using the small built-in model; the model from the Hub is better. To bring it: "
+    "pip install 'gender-classifier[export]' && python -m export"
+)
+
+
+def _is_dynamically_quantized(bundle: Bundle, variant: str | None) -> bool:
+    quantization = bundle.variant(variant).quantization
+    return quantization is not None and quantization.get("mode") == "dynamic"
+
+
+def _check_graph(session: onnxruntime.InferenceSession, manifest: Manifest, dynamic: bool) -> int | None:
+    """Compares the graph with the manifest; returns the batch size that every run must have, or ``None`` for any.
+
+    Dynamic quantisation takes the activations' scale from the whole batch, so that an answer would depend on its
+    batch-mates (onnxruntime #6851): such graphs get one picture per run.
+    """
+    io = manifest.io
+    inputs = {node.name: node for node in session.get_inputs()}
+    outputs = {node.name for node in session.get_outputs()}
+    if set(inputs) != {io.input_name} or io.output_name not in outputs:
+        raise BundleError(
+            f"The graph of {manifest.name} does not fit its manifest: inputs {sorted(inputs)}, outputs {sorted(outputs)}."
+        )
+    batch, *_ = inputs[io.input_name].shape
+    if isinstance(batch, int) and batch != 1:
+        raise BundleError(
+            f"The graph of {manifest.name} takes {batch} pictures at a time, no more and no fewer; "
+            "export it with a dynamic batch axis."
+        )
+    return 1 if dynamic or batch == 1 else None
+
+
+def _no_face(path: str | None) -> str:
+    what = f"{path}: no" if path is not None else "No"
+    return f"{what} face was found; --no-faces classifies the whole picture all the same."
