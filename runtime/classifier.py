@@ -279,11 +279,11 @@ class Classifier:
         return tuple(found[: self.options.max_faces])
 
     def _draft_target(self) -> tuple[int, int] | None:
-        """Size below which a JPEG may be decoded at reduced scale: never for faces, whose crops need every pixel."""
+        """``(width, height)`` a JPEG may be decoded towards; ``None`` for faces, whose crops need every pixel."""
         if self.options.exact or self._detector is not None:
             return None
         io = self.manifest.io
-        return (io.height, io.width)
+        return (io.width, io.height)
 
     def _prepare(self, image: ImageInput) -> _Prepared:
         path = os.fsdecode(image) if isinstance(image, (str, os.PathLike)) else None
