@@ -1,0 +1,1 @@
+"""The image processors the runtime knows: their steps, their classes as data, and the reading of their settings."""
