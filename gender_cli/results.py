@@ -1,0 +1,335 @@
+"""The results file of a long run (``--output FILE.jsonl``), the tally at its end, and cells that are safe in a table.
+
+One line per picture is written with one system call as soon as the picture is answered, so a run that is killed loses
+the pictures in flight and nothing else. A line holds the fields of ``Prediction.asdict()`` and one more, ``file``: size
+and mtime of the picture as it was before it was read, by which ``--resume`` knows it again. ``docs/long-runs.md`` tells
+the whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import stat
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, final
+
+from gender_cli.inputs import STDIN, printable
+from gender_cli.vocabulary import display
+from runtime.errors import ClassifierError, OptionError
+from runtime.prediction import UNCERTAIN, Prediction, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+
+    from gender_cli.inputs import Item
+
+__all__ = ["MIXED", "ResultsFile", "Tally", "WriteError", "csv_restore", "csv_safe", "lock", "outcome", "write_line"]
+
+# File descriptors all through, which pathlib has no methods for:
+# ruff: noqa: PTH116
+
+MIXED = "mixed"
+"""Shown in place of a label when the people of one photograph differ, where that is asked for."""
+
+_FIELDS = frozenset(Prediction(path=None, status=Status.OK).asdict())
+_START = b'{"path": '
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+class WriteError(ClassifierError, OSError):
+    """A file that a long run writes cannot be written any more (disk full, say)."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+@dataclass
+class Tally:
+    """Counts what became of the pictures of a run.
+
+    Attributes:
+        mixed: Whether a picture whose people differ counts as :data:`MIXED` instead of its main person's label.
+        answers: Classified pictures by label, ``uncertain`` and ``mixed`` among them.
+        failures: Pictures that were not classified, by status.
+        held: How many of them an earlier run had answered.
+    """
+
+    mixed: bool = False
+    answers: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    held: int = 0
+
+    def add(self, prediction: Prediction) -> None:
+        """Counts one prediction."""
+        if prediction.ok:
+            self.answers[outcome(prediction, mixed=self.mixed)] += 1
+        else:
+            self.failures[prediction.status.value] += 1
+
+    @property
+    def total(self) -> int:
+        """How many pictures were counted."""
+        return self.answers.total() + self.failed
+
+    @property
+    def failed(self) -> int:
+        """How many of them were not classified."""
+        return self.failures.total()
+
+    def sentence(self, language: str = "en") -> str:
+        """Returns the tally for people, as in ``12 pictures: 7 woman, 4 man, 1 failed (1 unreadable)``."""
+        labels = sorted(self.answers, key=lambda label: (label in (UNCERTAIN, MIXED), label))
+        parts = [f"{self.answers[label]} {display(label, language)}" for label in labels]
+        if self.failed:
+            statuses = ", ".join(f"{count} {status}" for status, count in sorted(self.failures.items()))
+            parts.append(f"{self.failed} failed ({statuses})")
+        text = f"{_pictures(self.total)}: {', '.join(parts)}" if parts else _pictures(self.total)
+        return f"{text}; {self.held} of them held already." if self.held else f"{text}."
+
+
+def outcome(prediction: Prediction, *, mixed: bool) -> str:
+    """Returns the one word for a prediction: its status if it failed, else its label, or :data:`MIXED`.
+
+    People who are ``uncertain`` make no picture mixed: only two different answers do.
+    """
+    if not prediction.ok:
+        return prediction.status.value
+    labels = {person.label for person in prediction.people} - {UNCERTAIN}
+    return MIXED if mixed and len(labels) > 1 else str(prediction.label)
+
+
+@final
+class ResultsFile:
+    """Appends predictions to a JSONL file and knows which pictures it holds.
+
+    Use it as a context manager, read the inputs through :meth:`missing`, and hand every prediction to :meth:`append`
+    in the order of the inputs. Only one run at a time can have the file open, where the system can lock files.
+
+    Attributes:
+        held: Number of results that the file held when it was opened.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, resume: bool, tally: Tally | None = None) -> None:
+        """Opens or creates the file.
+
+        Args:
+            path: The file; its folder must exist.
+            resume: Whether to go on with a file that holds results. A torn last line is cut off.
+            tally: Counts the inputs that :meth:`missing` leaves out because the file holds them.
+
+        Raises:
+            OptionError: If the file cannot be opened, is in use, holds results and ``resume`` is false, or holds
+                anything but results.
+        """
+        self._name = printable(os.fspath(path))
+        self._tally = tally
+        self._known: dict[bytes, str] = {}  # digest of path, size and mtime -> outcome, for inputs held already
+        self._repeated: Counter[bytes] = Counter()  # an input that was given several times has several lines
+        self._in_flight: deque[tuple[str, dict[str, int] | None]] = deque()
+        self.held = 0
+        self._descriptor = self._open(path)
+        try:
+            lock(self._descriptor, f"{self._name} is being written by another run; wait for it, or name another file.")
+            end = os.fstat(self._descriptor).st_size
+            if end and not resume:
+                raise OptionError(
+                    f"{self._name} is not empty. --resume goes on with it and skips the pictures it holds; "
+                    "to start anew, name another file."
+                )
+            self._length = self._read() if end else 0
+            if self._length != end:
+                os.ftruncate(self._descriptor, self._length)
+        except BaseException:
+            self.close()
+            raise
+
+    def missing(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yields the inputs that the file does not hold with the same path, size and mtime. ``-`` is never held."""
+        for item in items:
+            stamp = None if item.problem is not None or item.path == STDIN else _stamp(item.path)
+            key = _key(item.path, stamp)
+            known = self._known.get(key) if item.path != STDIN else None
+            if known is None:
+                self._in_flight.append((item.path, stamp))
+                yield item
+                continue
+            if self._repeated[key]:
+                self._repeated[key] -= 1
+            else:
+                del self._known[key]
+            if self._tally is not None:
+                self._tally.held += 1
+                failed = known in _FAILURES
+                (self._tally.failures if failed else self._tally.answers)[known] += 1
+
+    def append(self, prediction: Prediction) -> None:
+        """Writes the prediction of the next input that :meth:`missing` yielded.
+
+        Raises:
+            ValueError: If it is the prediction of another input.
+            WriteError: If it cannot be written; the file then ends with the last whole line.
+        """
+        path, stamp = self._in_flight.popleft()
+        if path != prediction.path:
+            raise ValueError(f"the prediction of {prediction.path!r} came where that of {path!r} was due")
+        line = json.dumps({**prediction.asdict(), "file": stamp}, allow_nan=False).encode("ascii") + b"\n"
+        try:
+            write_line(self._descriptor, line, self._length)
+        except OSError as error:
+            raise WriteError(f"{self._name} cannot be written: {error.strerror}.") from error
+        self._length += len(line)
+
+    def close(self) -> None:
+        """Hands the lines to the disk and closes the file."""
+        if self._descriptor < 0:
+            return
+        try:
+            os.fsync(self._descriptor)
+        except OSError:
+            pass  # a file system without fsync; the lines are written all the same
+        finally:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> ResultsFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open(self, path: str | os.PathLike[str]) -> int:
+        try:
+            if os.path.lexists(path) and not stat.S_ISREG(os.stat(path).st_mode):
+                raise OptionError(f"{self._name} is no regular file; the results go to one, or to stdout with --jsonl.")
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+            return os.open(path, flags, 0o666)
+        except (OSError, ValueError) as error:
+            if isinstance(error, OptionError):
+                raise
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise OptionError(f"{self._name} cannot be opened for writing: {reason}.") from error
+
+    def _read(self) -> int:
+        """Takes in every whole line and returns where the last of them ends."""
+        end = 0
+        with open(self._descriptor, "rb", closefd=False) as file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    tail = line.rstrip(b"\0")  # a power cut can leave zeros where a line should be
+                    if tail and not (tail.startswith(_START) or _START.startswith(tail)):
+                        raise self._foreign(number)
+                    break
+                self._take(line, number)
+                end += len(line)
+        return end
+
+    def _take(self, line: bytes, number: int) -> None:
+        try:
+            data = json.loads(line)
+            stamp = data.pop("file")
+            if set(data) != _FIELDS or not isinstance(data["path"], str):
+                raise self._foreign(number)
+            stamp = None if stamp is None else {"size": int(stamp["size"]), "mtime_ns": int(stamp["mtime_ns"])}
+            known = self._outcome(data)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise self._foreign(number) from error
+        key = _key(data["path"], stamp)
+        if key in self._known:
+            self._repeated[key] += 1
+        self._known[key] = known
+        self.held += 1
+
+    def _outcome(self, data: dict[str, Any]) -> str:
+        status = Status(data["status"])
+        if status is not Status.OK:
+            return str(status)
+        labels = {person["label"] for person in data["people"]} - {UNCERTAIN}
+        mixed = self._tally is not None and self._tally.mixed
+        return MIXED if mixed and len(labels) > 1 else str(data["label"])
+
+    def _foreign(self, number: int) -> OptionError:
+        return OptionError(
+            f"Line {number} of {self._name} is no result that --output wrote, so the file is left as it is. "
+            "Name another file."
+        )
+
+
+_FAILURES = frozenset(status.value for status in Status) - {Status.OK.value}
+
+
+def _stamp(path: str) -> dict[str, int] | None:
+    """Returns size and mtime of the file that a picture is read from, or ``None`` when it cannot be asked."""
+    try:
+        info = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return {"size": info.st_size, "mtime_ns": info.st_mtime_ns}
+
+
+def _key(path: str, stamp: dict[str, int] | None) -> bytes:
+    """Returns 16 bytes for a path, size and mtime: small, so that a set of a hundred thousand is too."""
+    size, mtime = (stamp["size"], stamp["mtime_ns"]) if stamp else (None, None)
+    return hashlib.blake2b(f"{size} {mtime} {path}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def write_line(descriptor: int, line: bytes, length: int) -> None:
+    """Appends one line with one system call; what a full disk leaves of it is cut off again.
+
+    Args:
+        descriptor: Opened for appending.
+        line: With its newline.
+        length: Length of the file so far, in bytes.
+
+    Raises:
+        OSError: If it cannot be written; the file then has the length it had.
+    """
+    written = 0
+    try:
+        while written < len(line):  # a second call only after a short write: disk full, or a signal
+            written += os.write(descriptor, line[written:])
+    except OSError:
+        if written:
+            os.ftruncate(descriptor, length)
+        raise
+
+
+def lock(descriptor: int, message: str) -> None:
+    """Locks an open file for this process, where the system and the file system can.
+
+    Raises:
+        OptionError: With ``message``, if another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            raise OptionError(message) from error
+
+
+def csv_safe(text: str) -> str:
+    """Returns a cell that no spreadsheet reads as a formula.
+
+    A text that starts with ``=``, ``+``, ``-``, ``@``, tab, CR or LF gets a ``'`` in front (OWASP, "CSV Injection"). So
+    does one that starts with ``'``, which makes it reversible: :func:`csv_restore` gives back every text exactly.
+    """
+    return f"'{text}" if text.startswith((*_FORMULA, "'")) else text
+
+
+def csv_restore(cell: str) -> str:
+    """Returns the text that :func:`csv_safe` was given."""
+    return cell[1:] if cell.startswith("'") else cell
+
+
+def _pictures(count: int) -> str:
+    return f"{count} picture{'' if count == 1 else 's'}"
