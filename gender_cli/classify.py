@@ -108,23 +108,21 @@ def _run(arguments: argparse.Namespace, classifier: Classifier, stack: ExitStack
         for notice in classifier.notices:
             say(notice)
     items = expand(arguments.paths, recursive=arguments.recursive)
+    tally = Tally(mixed=arguments.mixed)
     results = None
     if arguments.output is not None:
-        results = stack.enter_context(ResultsFile(arguments.output, resume=arguments.resume))
+        results = stack.enter_context(ResultsFile(arguments.output, resume=arguments.resume, tally=tally))
         items = results.missing(items)
     writer = None
     if results is None:
         writer = make_writer(arguments.form, sys.stdout, lang=arguments.lang, meanings=classifier.manifest.meanings)
         stack.callback(writer.close)
     side_outputs = _side_outputs(arguments, classifier)
-    tally = Tally(mixed=arguments.mixed)
-    failed = False
     if not arguments.quiet:
         stack.callback(_epilogue, arguments, tally)
     stream = predictions(classifier, items, batch_size=arguments.batch_size, workers=arguments.workers)
     stack.callback(stream.close)  # type: ignore[attr-defined]
     for prediction in _with_progress(stream, arguments):
-        failed |= not prediction.ok
         tally.add(prediction)
         if results is not None:
             results.append(prediction)
@@ -135,7 +133,7 @@ def _run(arguments: argparse.Namespace, classifier: Classifier, stack: ExitStack
         if prediction.status is Status.OK:
             for write in side_outputs:
                 write(prediction)
-    return 1 if failed else 0
+    return 1 if tally.failed else 0
 
 
 def _side_outputs(arguments: argparse.Namespace, classifier: Classifier) -> list[Any]:
@@ -154,7 +152,7 @@ def _side_outputs(arguments: argparse.Namespace, classifier: Classifier) -> list
 
 def _epilogue(arguments: argparse.Namespace, tally: Tally) -> None:
     if tally.total > 1:
-        say(tally.sentence())
+        say(tally.sentence(arguments.lang))
     if tally.total and arguments.form == "text":
         say(DISCLAIMER[arguments.lang])
 
