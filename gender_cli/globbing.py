@@ -43,7 +43,8 @@ def glob(pattern: str) -> Iterator[str]:
     fixed = next(index for index, name in enumerate(names) if has_magic(name))
     base = os.path.join(root, *names[:fixed]) if fixed or root else ""
     if "**" in names:
-        patterns = tuple(names[fixed:])
+        # A last ** takes at least one name, the file's own.
+        patterns = (*names[fixed:], "*") if names[-1] == "**" else tuple(names[fixed:])
         for path, parts in _files(base):
             if _match(parts, patterns) and not os.path.isdir(path):  # a link to a folder is no file
                 yield path
