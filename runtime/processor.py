@@ -108,20 +108,18 @@ class Processor:
         pretrained = timm_config(config, model_type)
         if pretrained is not None:
             steps, mean, std = timm_steps(pretrained)
-            return cls(TIMM_CLASS, steps, Values(1 / 255, mean=mean, std=std))
+            # torchvision's ToTensor divides by 255 in float32; for the 256 values of a pixel that is the same number.
+            return cls(TIMM_CLASS, steps, _finite(TIMM_CLASS, Values(1 / 255, mean=mean, std=std)))
 
         name = _class_name(config, model_type)
         settings = _settings(name, config)
-        made = (make(settings) for make in CLASSES[name].steps)
-        return cls(name, tuple(step for step in made if step is not None), _values(settings))
+        made = (rule(settings) for rule in CLASSES[name].rules)
+        return cls(name, tuple(step for step in made if step is not None), _finite(name, _values(settings)))
 
-    @cached_property
+    @property
     def output_size(self) -> KnownSize:
         """``(height, width)`` of the result; ``None`` where it depends on the picture."""
-        size: KnownSize = (None, None)
-        for step in self.steps:
-            size = step.output_size(size)
-        return size
+        return self.steps[-1].output_size if self.steps else (None, None)
 
     def geometry(self, image: Image.Image) -> Image.Image:
         """Resizes, crops and pads only.
@@ -242,3 +240,14 @@ def _values(settings: Settings) -> Values:
         divide_again=again,
         flip_channels="do_flip_channel_order" in keys and settings.flag("do_flip_channel_order"),
     )
+
+
+def _finite(name: str, values: Values) -> Values:
+    """Refuses settings under which a pixel value leaves the range of float32."""
+    with np.errstate(all="ignore"):
+        if not np.isfinite(values.table).all():
+            raise UnsupportedProcessorError(
+                f"the image processor {name} cannot be reproduced: with its rescale_factor, image_mean and image_std "
+                "some pixels are not finite numbers"
+            )
+    return values

@@ -12,19 +12,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from runtime.errors import ImageError
+from runtime.prediction import Status
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
 __all__ = [
+    "MAX_PIXELS",
     "Size",
     "center_crop",
     "crop",
+    "crop_share",
+    "pad_to_frame",
     "resize",
+    "resize_keep_ratio",
+    "resize_short_edge",
+    "round_up",
     "rounded_center_crop",
     "short_edge_size",
     "size_of",
+    "thumbnail",
     "thumbnail_size",
     "to_values",
     "turn_to_long_axis",
@@ -33,6 +43,13 @@ __all__ = [
 
 Size = tuple[int, int]
 """``(height, width)`` in pixels."""
+
+
+MAX_PIXELS = 89_478_485
+"""Most pixels that a resized picture may have: Pillow's own limit for a picture (``Image.MAX_IMAGE_PIXELS``).
+
+A processor that keeps the aspect ratio enlarges a picture of 1 x 100,000 pixels to 224 x 22,400,000.
+"""
 
 
 def size_of(image: Image.Image) -> Size:
@@ -51,6 +68,11 @@ def short_edge_size(size: Size, edge: int) -> Size:
     if width <= height:
         return int(edge * height / width), edge
     return edge, int(edge * width / height)
+
+
+def round_up(size: Size, multiple: int) -> Size:
+    """Returns the size with both edges rounded up to a multiple."""
+    return size[0] + -size[0] % multiple, size[1] + -size[1] % multiple
 
 
 def thumbnail_size(size: Size, frame: Size) -> Size:
@@ -85,11 +107,52 @@ def resize(image: Image.Image, size: Size, resample: int, *, reducing_gap: float
 
     Returns:
         The resized picture; the picture itself when it has that size already.
+
+    Raises:
+        ImageError: If the result would have more than :data:`MAX_PIXELS` pixels.
     """
     height, width = size
     if size_of(image) == size:
         return image
+    if height * width > MAX_PIXELS:
+        raise ImageError(
+            Status.TOO_LARGE,
+            f"the picture is {image.width}x{image.height} pixels, and the model's processor would enlarge it to "
+            f"{width}x{height}; cut it to a less extreme shape first",
+        )
     return image.resize((width, height), Image.Resampling(resample), reducing_gap=reducing_gap)
+
+
+def resize_short_edge(image: Image.Image, edge: int, resample: int, multiple: int = 1) -> Image.Image:
+    """Resizes the shorter edge, the aspect ratio kept, then rounds both edges up to a multiple.
+
+    Args:
+        image: An RGB picture.
+        edge: The shorter edge wanted, in pixels.
+        resample: As in :func:`resize`.
+        multiple: What both edges are to be divisible by (TextNet's ``size_divisor``).
+    """
+    return resize(image, round_up(short_edge_size(size_of(image), edge), multiple), resample)
+
+
+def resize_keep_ratio(image: Image.Image, size: Size, resample: int, inside: bool) -> Image.Image:
+    """Resizes so that the picture just covers a size, or just fits into it, the aspect ratio kept (timm's rounding).
+
+    Args:
+        image: An RGB picture.
+        size: ``(height, width)`` to cover, or to fit into.
+        resample: As in :func:`resize`.
+        inside: Whether the whole picture is to fit in.
+    """
+    ratios = image.height / size[0], image.width / size[1]
+    ratio = max(ratios) if inside else min(ratios)
+    # timm stops with an error at an edge of zero pixels (a very thin picture); one pixel is the nearest answer.
+    return resize(image, (max(1, round(image.height / ratio)), max(1, round(image.width / ratio))), resample)
+
+
+def thumbnail(image: Image.Image, frame: Size) -> Image.Image:
+    """Shrinks a picture into a frame as Donut does: always bicubic, with Pillow's two-step shortcut."""
+    return resize(image, thumbnail_size(size_of(image), frame), Image.Resampling.BICUBIC, reducing_gap=2.0)
 
 
 def crop(image: Image.Image, top: int, left: int, size: Size, fill: Sequence[int] | None = None) -> Image.Image:
@@ -123,6 +186,46 @@ def center_crop(image: Image.Image, size: Size) -> Image.Image:
         size: ``(height, width)`` of the result.
     """
     return crop(image, (image.height - size[0]) // 2, (image.width - size[1]) // 2, size)
+
+
+def crop_share(image: Image.Image, size: Size, crop_size: Size) -> Image.Image:
+    """Cuts a share of the shorter edge out of the middle (Perceiver, which crops before it resizes).
+
+    Args:
+        image: An RGB picture.
+        size: ``(height, width)`` the picture is resized to afterwards.
+        crop_size: ``(height, width)`` of which ``size`` is the share.
+
+    Returns:
+        The middle. Where nothing is left of a very small picture, one black pixel: the reference goes on with a
+        picture of no pixels then, which Pillow resizes to black.
+    """
+    edge = min(image.height, image.width)
+    # The order is the reference's: the product is rounded down, and floats are not associative.
+    height, width = int(size[0] / crop_size[0] * edge), int(size[1] / crop_size[1] * edge)
+    if height == 0 or width == 0:
+        return Image.new("RGB", (1, 1))
+    return center_crop(image, (height, width))
+
+
+def pad_to_frame(image: Image.Image, size: Size) -> Image.Image:
+    """Puts a picture into the middle of a black frame (Donut).
+
+    Args:
+        image: An RGB picture.
+        size: ``(height, width)`` of the frame.
+
+    Raises:
+        ImageError: If the picture is larger than the frame (the reference fails there as well).
+    """
+    height, width = size
+    if image.height > height or image.width > width:
+        raise ImageError(
+            Status.UNREADABLE,
+            f"the picture is {image.width}x{image.height} pixels after resizing and does not fit into the model's "
+            f"frame of {width}x{height}",
+        )
+    return crop(image, -((height - image.height) // 2), -((width - image.width) // 2), size)
 
 
 def rounded_center_crop(image: Image.Image, size: Size, fill: Sequence[int] | None = None) -> Image.Image:

@@ -1,4 +1,4 @@
-"""The image processor classes of transformers, as data: defaults and the order of their steps.
+"""The image processor classes of transformers, as data: their defaults and the order of their steps.
 
 Source: the PIL ("slow") classes of transformers 4.57.6 that ``IMAGE_PROCESSOR_MAPPING_NAMES`` gives to the
 architectures of ``MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES``. One precedence everywhere: what the configuration
@@ -11,25 +11,21 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from runtime.processors.steps import (
-    CenterCrop,
-    CropShare,
-    PadToFrame,
-    ResizeShortEdge,
-    ResizeTo,
-    Step,
-    Thumbnail,
-    TurnToLongAxis,
-)
+from runtime.processors import rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runtime.processors.settings import Settings
+    from runtime.processors.settings import Settings, Triple
+    from runtime.processors.steps import Step
+
+    Rule = Callable[[Settings], Step | None]
 
 __all__ = [
     "CLASSES",
     "CLASS_OF_MODEL_TYPE",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
     "INERT_KEYS",
     "REFUSED_CLASSES",
     "SWITCHES_OF_OTHER_CLASSES",
@@ -43,151 +39,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
-NEAREST, BILINEAR, BICUBIC = 0, 2, 3
-
-
-def _resize_exactly(settings: Settings) -> Step | None:
-    """``size`` names height and width; the aspect ratio is not kept."""
-    if not settings.flag("do_resize"):
-        return None
-    return ResizeTo(settings.exact_size("size"), settings.resample())
-
-
-def _resize_by_size(settings: Settings, *, square: bool = False) -> Step | None:
-    """``shortest_edge`` keeps the aspect ratio, ``height`` and ``width`` do not."""
-    if not settings.flag("do_resize"):
-        return None
-    size = settings.size("size", square=square)
-    if "shortest_edge" in size:
-        return ResizeShortEdge(size["shortest_edge"], settings.resample())
-    if "height" in size:
-        return ResizeTo((size["height"], size["width"]), settings.resample())
-    raise settings.refuse("size", f"is {settings.values['size']!r}; it takes shortest_edge, or height and width")
-
-
-def _resize_clip(settings: Settings) -> Step | None:
-    """As by size; ``use_square_size`` makes a square of ``shortest_edge``."""
-    if not settings.flag("use_square_size") or not settings.flag("do_resize"):
-        return _resize_by_size(settings)
-    size = settings.size("size", square=False)
-    if "shortest_edge" not in size:
-        raise settings.refuse("use_square_size", "needs a size with shortest_edge")
-    return ResizeTo((size["shortest_edge"],) * 2, settings.resample())
-
-
-def _resize_efficientformer(settings: Settings) -> Step | None:
-    """As by size, but a single integer means both edges."""
-    return _resize_by_size(settings, square=True)
-
-
-def _resize_levit(settings: Settings) -> Step | None:
-    """The shorter edge is enlarged by 256/224 first."""
-    step = _resize_by_size(settings)
-    if isinstance(step, ResizeShortEdge):
-        return ResizeShortEdge(int(256 / 224 * step.edge), step.resample)
-    return step
-
-
-def _resize_poolformer(settings: Settings) -> Step | None:
-    """The size is enlarged by 1 / ``crop_pct`` first; a square then means the shorter edge."""
-    step, share = _resize_by_size(settings), settings.share("crop_pct")
-    if step is None or share is None:
-        return step
-    if isinstance(step, ResizeShortEdge):
-        return ResizeShortEdge(int(step.edge / share), step.resample)
-    assert isinstance(step, ResizeTo)
-    height, width = step.size
-    if height == width:
-        return ResizeShortEdge(int(height / share), step.resample)
-    return ResizeTo((int(height / share), int(width / share)), step.resample)
-
-
-def _resize_textnet(settings: Settings) -> Step | None:
-    """Both edges are rounded up to a multiple of ``size_divisor``."""
-    step, multiple = _resize_by_size(settings), settings.whole("size_divisor")
-    if isinstance(step, ResizeShortEdge):
-        return ResizeShortEdge(step.edge, step.resample, multiple)
-    if isinstance(step, ResizeTo):
-        height, width = step.size
-        return ResizeTo((height + -height % multiple, width + -width % multiple), step.resample)
-    return step
-
-
-def _resize_siglip(settings: Settings) -> Step | None:
-    """Height and width; a single integer is no size here."""
-    step = _resize_by_size(settings)
-    if isinstance(step, ResizeShortEdge):
-        raise settings.refuse("size", f"is {settings.values['size']!r}, and this class takes height and width only")
-    return step
-
-
-def _convnext_edge(settings: Settings) -> int | None:
-    """The shorter edge, or ``None`` without resizing."""
-    if not settings.flag("do_resize"):
-        return None
-    size = settings.size("size", square=False)
-    if "shortest_edge" not in size:
-        raise settings.refuse("size", f"is {settings.values['size']!r}, and this class takes shortest_edge only")
-    return size["shortest_edge"]
-
-
-def _resize_convnext(settings: Settings) -> Step | None:
-    """Below 384 the shorter edge is enlarged by 1 / ``crop_pct`` (null: 256/224); from 384 on a plain square."""
-    edge = _convnext_edge(settings)
-    if edge is None:
-        return None
-    if edge >= 384:
-        return ResizeTo((edge, edge), settings.resample())
-    share = settings.share("crop_pct")
-    return ResizeShortEdge(int(edge / (224 / 256 if share is None else share)), settings.resample())
-
-
-def _crop_convnext(settings: Settings) -> Step | None:
-    """Below 384 a square is cut out of the middle."""
-    edge = _convnext_edge(settings)
-    return None if edge is None or edge >= 384 else CenterCrop((edge, edge))
-
-
-def _crop(settings: Settings) -> Step | None:
-    """``crop_size`` is cut out of the middle, black beyond the picture."""
-    if not settings.flag("do_center_crop"):
-        return None
-    return CenterCrop(settings.exact_size("crop_size"))
-
-
-def _crop_perceiver(settings: Settings) -> Step | None:
-    """``size`` / ``crop_size`` of the shorter edge is cut out of the middle."""
-    if not settings.flag("do_center_crop"):
-        return None
-    return CropShare(settings.exact_size("size"), settings.exact_size("crop_size"))
-
-
-def _turn_donut(settings: Settings) -> Step | None:
-    """A picture that lies across ``size`` is turned clockwise."""
-    if not settings.flag("do_align_long_axis"):
-        return None
-    return TurnToLongAxis(settings.exact_size("size", width_first=True))
-
-
-def _resize_donut(settings: Settings) -> Step | None:
-    """The shorter edge becomes the shorter of ``size``."""
-    if not settings.flag("do_resize"):
-        return None
-    return ResizeShortEdge(min(settings.exact_size("size", width_first=True)), settings.resample())
-
-
-def _thumbnail_donut(settings: Settings) -> Step | None:
-    """The picture is shrunk into ``size``, always bicubic."""
-    if not settings.flag("do_thumbnail"):
-        return None
-    return Thumbnail(settings.exact_size("size", width_first=True))
-
-
-def _pad_donut(settings: Settings) -> Step | None:
-    """The picture is put into the middle of ``size``, black around it."""
-    if not settings.flag("do_pad"):
-        return None
-    return PadToFrame(settings.exact_size("size", width_first=True))
+_NEAREST, _BILINEAR, _BICUBIC = 0, 2, 3
+"""Pillow's numbers of its filters."""
 
 
 @dataclass(frozen=True)
@@ -195,121 +48,103 @@ class ProcessorClass:
     """One class of transformers.
 
     Attributes:
-        defaults: Every setting that the class reads for its pixels, with the value it has when nothing is said.
-        steps: What happens to the picture, in order; each maker returns ``None`` when it is switched off.
         summary: What the class does, for people.
+        rules: What happens to the picture, in order.
+        defaults: Every setting that the class reads for its pixels, with the value it has when nothing is said.
     """
 
-    defaults: Mapping[str, Any]
-    steps: tuple[Callable[[Settings], Step | None], ...]
     summary: str
-
-
-def _size(edge: int) -> Mapping[str, int]:
-    return MappingProxyType({"height": edge, "width": edge})
-
-
-def _short(edge: int) -> Mapping[str, int]:
-    return MappingProxyType({"shortest_edge": edge})
+    rules: tuple[Rule, ...]
+    defaults: Mapping[str, Any]
 
 
 def _class(
     summary: str,
-    *steps: Callable[[Settings], Step | None],
-    size: Mapping[str, int],
+    *order: Rule,
+    size: dict[str, int],
     resample: int,
     crop: int | None = None,
-    do_center_crop: bool = True,
-    mean: tuple[float, float, float] | None = _HALF,
-    std: tuple[float, float, float] = _HALF,
+    mean: Triple | None = _HALF,
+    std: Triple = _HALF,
     **more: Any,
 ) -> ProcessorClass:
-    defaults: dict[str, Any] = {
-        "do_resize": True,
-        "size": size,
-        "resample": resample,
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-    }
+    """Writes down one class; ``crop`` and ``mean`` say whether it can crop and normalise at all."""
+    defaults = {"do_resize": True, "size": size, "resample": resample, "do_rescale": True, "rescale_factor": 1 / 255}
     if crop is not None:
-        defaults |= {"do_center_crop": do_center_crop, "crop_size": _size(crop)}
+        defaults |= {"do_center_crop": True, "crop_size": {"height": crop, "width": crop}}
     if mean is not None:
         defaults |= {"do_normalize": True, "image_mean": mean, "image_std": std}
-    return ProcessorClass(MappingProxyType(defaults | more), steps, summary)
+    return ProcessorClass(summary, order, MappingProxyType(defaults | more))
 
 
+def _square(edge: int) -> dict[str, int]:
+    return {"height": edge, "width": edge}
+
+
+def _short(edge: int) -> dict[str, int]:
+    return {"shortest_edge": edge}
+
+
+_BY_SIZE = "resizes the short edge (or to height x width), crops"
+_EXACTLY = "resizes to height x width"
 _CLIP_LIKE: dict[str, Any] = {
     "size": _short(224),
-    "resample": BICUBIC,
+    "resample": _BICUBIC,
     "crop": 224,
     "mean": _CLIP_MEAN,
     "std": _CLIP_STD,
 }
+_MOBILENET: dict[str, Any] = {"size": _short(256), "resample": _BILINEAR, "crop": 224}
+_BEIT_LIKE: dict[str, Any] = {"size": _square(256), "resample": _BICUBIC, "crop": 224}
 _IMAGENET: dict[str, Any] = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 
 CLASSES: Mapping[str, ProcessorClass] = MappingProxyType(
     {
-        "BeitImageProcessor": _class(
-            "resizes to height x width, crops",
-            _resize_exactly,
-            _crop,
-            size=_size(256),
-            resample=BICUBIC,
-            crop=224,
-        ),
-        "BitImageProcessor": _class(
-            "resizes the short edge (or to height x width), crops", _resize_by_size, _crop, **_CLIP_LIKE
-        ),
+        "BeitImageProcessor": _class(f"{_EXACTLY}, crops", rules.resize_exactly, rules.center_crop, **_BEIT_LIKE),
+        "BitImageProcessor": _class(_BY_SIZE, rules.resize_by_size, rules.center_crop, **_CLIP_LIKE),
         "CLIPImageProcessor": _class(
-            "resizes the short edge (or to height x width), crops; `use_square_size` makes a square",
-            _resize_clip,
-            _crop,
+            f"{_BY_SIZE}; `use_square_size` makes a square of the short edge",
+            rules.resize_clip,
+            rules.center_crop,
             use_square_size=False,
             **_CLIP_LIKE,
         ),
         "ConvNextImageProcessor": _class(
             "below 384 resizes the short edge to size / `crop_pct` (null: 224/256) and crops; from 384 on squeezes",
-            _resize_convnext,
-            _crop_convnext,
+            rules.resize_convnext,
+            rules.crop_convnext,
             size=_short(384),
-            resample=BILINEAR,
+            resample=_BILINEAR,
             crop_pct=None,
         ),
-        "DeiTImageProcessor": _class(
-            "resizes to height x width, crops",
-            _resize_exactly,
-            _crop,
-            size=_size(256),
-            resample=BICUBIC,
-            crop=224,
-        ),
+        "DeiTImageProcessor": _class(f"{_EXACTLY}, crops", rules.resize_exactly, rules.center_crop, **_BEIT_LIKE),
         "DonutImageProcessor": _class(
             "turns to the long axis if told, resizes the short edge, shrinks into the frame (always bicubic), pads",
-            _turn_donut,
-            _resize_donut,
-            _thumbnail_donut,
-            _pad_donut,
-            size=MappingProxyType({"height": 2560, "width": 1920}),
-            resample=BILINEAR,
+            rules.turn_donut,
+            rules.resize_donut,
+            rules.thumbnail_donut,
+            rules.pad_donut,
+            size={"height": 2560, "width": 1920},
+            resample=_BILINEAR,
             do_align_long_axis=False,
             do_thumbnail=True,
             do_pad=True,
         ),
         "EfficientFormerImageProcessor": _class(
-            "resizes to height x width (or the short edge), crops",
-            _resize_efficientformer,
-            _crop,
-            size=_size(224),
-            resample=BICUBIC,
+            f"{_EXACTLY} (or the short edge), crops",
+            rules.resize_efficientformer,
+            rules.center_crop,
+            size=_square(224),
+            resample=_BICUBIC,
             crop=224,
             **_IMAGENET,
         ),
         "EfficientNetImageProcessor": _class(
-            "resizes to height x width, crops if told, `rescale_offset` subtracts 1, `include_top` divides by std twice",
-            _resize_exactly,
-            _crop,
-            size=_size(346),
-            resample=NEAREST,
+            f"{_EXACTLY}, crops if told; `rescale_offset` subtracts 1, `include_top` divides by std twice",
+            rules.resize_exactly,
+            rules.center_crop,
+            size=_square(346),
+            resample=_NEAREST,
             crop=289,
             do_center_crop=False,
             rescale_offset=False,
@@ -317,80 +152,67 @@ CLASSES: Mapping[str, ProcessorClass] = MappingProxyType(
         ),
         "LevitImageProcessor": _class(
             "resizes the short edge to size x 256/224 (or to height x width), crops",
-            _resize_levit,
-            _crop,
+            rules.resize_levit,
+            rules.center_crop,
             size=_short(224),
-            resample=BICUBIC,
+            resample=_BICUBIC,
             crop=224,
             **_IMAGENET,
         ),
-        "MobileNetV1ImageProcessor": _class(
-            "resizes the short edge (or to height x width), crops",
-            _resize_by_size,
-            _crop,
-            size=_short(256),
-            resample=BILINEAR,
-            crop=224,
-        ),
-        "MobileNetV2ImageProcessor": _class(
-            "resizes the short edge (or to height x width), crops",
-            _resize_by_size,
-            _crop,
-            size=_short(256),
-            resample=BILINEAR,
-            crop=224,
-        ),
+        "MobileNetV1ImageProcessor": _class(_BY_SIZE, rules.resize_by_size, rules.center_crop, **_MOBILENET),
+        "MobileNetV2ImageProcessor": _class(_BY_SIZE, rules.resize_by_size, rules.center_crop, **_MOBILENET),
         "MobileViTImageProcessor": _class(
-            "resizes the short edge (or to height x width), crops, turns RGB into BGR; never normalises",
-            _resize_by_size,
-            _crop,
+            f"{_BY_SIZE}, turns RGB into BGR; never normalises",
+            rules.resize_by_size,
+            rules.center_crop,
             size=_short(224),
-            resample=BILINEAR,
+            resample=_BILINEAR,
             crop=256,
             mean=None,
             do_flip_channel_order=True,
         ),
         "PerceiverImageProcessor": _class(
             "crops size / crop_size of the short edge first, then resizes to height x width",
-            _crop_perceiver,
-            _resize_exactly,
-            size=_size(224),
-            resample=BICUBIC,
+            rules.crop_perceiver,
+            rules.resize_exactly,
+            size=_square(224),
+            resample=_BICUBIC,
             crop=256,
             **_IMAGENET,
         ),
         "PoolFormerImageProcessor": _class(
-            "resizes the short edge to size / `crop_pct`, crops",
-            _resize_poolformer,
-            _crop,
+            "resizes the short edge to size / `crop_pct` (null: to size, or to height x width), crops",
+            rules.resize_poolformer,
+            rules.center_crop,
             size=_short(224),
-            resample=BICUBIC,
+            resample=_BICUBIC,
             crop=224,
             crop_pct=0.9,
             **_IMAGENET,
         ),
-        "PvtImageProcessor": _class(
-            "resizes to height x width", _resize_exactly, size=_size(224), resample=BILINEAR, **_IMAGENET
-        ),
+        "PvtImageProcessor": _class(_EXACTLY, rules.resize_exactly, size=_square(224), resample=_BILINEAR, **_IMAGENET),
         "SegformerImageProcessor": _class(
-            "resizes to height x width", _resize_exactly, size=_size(512), resample=BILINEAR, **_IMAGENET
+            _EXACTLY, rules.resize_exactly, size=_square(512), resample=_BILINEAR, **_IMAGENET
         ),
-        "SiglipImageProcessor": _class("resizes to height x width", _resize_siglip, size=_size(224), resample=BICUBIC),
+        "SiglipImageProcessor": _class(
+            f"{_EXACTLY}; a single integer is no size here",
+            rules.resize_siglip,
+            size=_square(224),
+            resample=_BICUBIC,
+        ),
         "TextNetImageProcessor": _class(
-            "resizes the short edge, both edges up to a multiple of `size_divisor`, crops if told",
-            _resize_textnet,
-            _crop,
+            "resizes the short edge (or to height x width), rounds both up to `size_divisor`, crops if told",
+            rules.resize_textnet,
+            rules.center_crop,
             size=_short(640),
-            resample=BILINEAR,
+            resample=_BILINEAR,
             crop=224,
             do_center_crop=False,
             size_divisor=32,
             **_IMAGENET,
         ),
-        "ViTHybridImageProcessor": _class(
-            "resizes the short edge (or to height x width), crops", _resize_by_size, _crop, **_CLIP_LIKE
-        ),
-        "ViTImageProcessor": _class("resizes to height x width", _resize_exactly, size=_size(224), resample=BILINEAR),
+        "ViTHybridImageProcessor": _class(_BY_SIZE, rules.resize_by_size, rules.center_crop, **_CLIP_LIKE),
+        "ViTImageProcessor": _class(_EXACTLY, rules.resize_exactly, size=_square(224), resample=_BILINEAR),
     }
 )
 """The classes that are reproduced, by name."""

@@ -18,8 +18,9 @@ __all__ = ["MAX_EDGE", "Settings", "Triple"]
 Triple = tuple[float, float, float]
 """One number per channel: red, green, blue."""
 
-MAX_EDGE = 16384
-"""Longest edge, in pixels, that a configuration may ask for; far beyond any classifier, and well within memory."""
+MAX_EDGE = 8192
+"""Longest edge, in pixels, that a configuration may ask for: far beyond any classifier, and a square of it is within
+:data:`runtime.transforms.MAX_PIXELS`."""
 
 _SIZE_KEYS = (
     {"height", "width"},

@@ -11,16 +11,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from runtime import transforms
 from runtime.errors import UnsupportedProcessorError
 from runtime.processors.classes import IMAGENET_MEAN, IMAGENET_STD
-from runtime.processors.settings import Settings
-from runtime.processors.steps import (
-    ResizeKeepRatio,
-    ResizeShortEdge,
-    ResizeTo,
-    RoundedCenterCrop,
-    Step,
-)
+from runtime.processors.settings import MAX_EDGE, Settings
+from runtime.processors.steps import Step
 
 if TYPE_CHECKING:
     from runtime.processors.settings import Triple
@@ -115,23 +110,23 @@ def timm_steps(config: Mapping[str, Any]) -> tuple[tuple[Step, ...], Triple, Tri
     assert share is not None
     mean, std = _triple(settings, "mean"), _triple(settings, "std", divisor=True)
     larger = math.floor(size[0] / share), math.floor(size[1] / share)
-    if min(larger) < 1:
-        raise settings.refuse("crop_pct", f"is {share!r}, which leaves no pixel")
+    if min(larger) < 1 or max(larger) > MAX_EDGE:
+        raise settings.refuse("crop_pct", f"is {share!r}, which asks for an edge of {max(larger)} pixels")
 
-    steps: tuple[Step, ...]
+    fill = (0, 0, 0)
     if values["crop_mode"] == "squash":
-        steps = (ResizeTo(larger, resample), RoundedCenterCrop(size))
+        resize = Step(transforms.resize, (larger, resample), larger)
     elif values["crop_mode"] == "border":
+        resize = Step(transforms.resize_keep_ratio, (larger, resample, True))
         fill = round(255 * mean[0]), round(255 * mean[1]), round(255 * mean[2])
-        steps = (ResizeKeepRatio(larger, resample, inside=True), RoundedCenterCrop(size, fill))
     elif values["crop_mode"] == "center":
-        resize: Step = ResizeKeepRatio(larger, resample)
         if larger[0] == larger[1]:
-            resize = ResizeShortEdge(larger[0], resample)
-        steps = (resize, RoundedCenterCrop(size))
+            resize = Step(transforms.resize_short_edge, (larger[0], resample))
+        else:
+            resize = Step(transforms.resize_keep_ratio, (larger, resample, False))
     else:
         raise settings.refuse("crop_mode", f"is {values['crop_mode']!r}, not one of center, border, squash")
-    return steps, mean, std
+    return (resize, Step(transforms.rounded_center_crop, (size, fill), size)), mean, std
 
 
 def _triple(settings: Settings, key: str, *, divisor: bool = False) -> Triple:
