@@ -1,0 +1,139 @@
+"""The command line of ``python -m evaluation``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from evaluation.defaults import MAX_ERROR, MIN_GROUP, ROBUSTNESS_SAMPLE
+
+__all__ = ["COMMANDS", "parse"]
+
+COMMANDS = ("report", "calibrate", "compare", "report-all", "analyse")
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """Reads the command line; without a command name it is ``report``."""
+    if not words or (words[0] not in COMMANDS and words[0] not in ("-h", "--help")):
+        words = ["report", *words]
+    return _parser().parse_args(words)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluation",
+        description="How good a model is on labelled pictures, for whom, and where it fails.",
+        epilog="python -m evaluation LABELS ... is short for python -m evaluation report LABELS ...",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    report = commands.add_parser("report", help="report.json, report.md and figures for one model on one set")
+    _add_set(report)
+    _add_model(report)
+    report.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="folder for the report; made if missing"
+    )
+    report.add_argument("--group-by", default="", metavar="COLUMNS", help="columns to report by, such as age,race")
+    report.add_argument("--name", help="name of the set in the report (default: its folder's)")
+    report.add_argument(
+        "--min-group",
+        type=int,
+        default=MIN_GROUP,
+        metavar="N",
+        help=f"fewest pictures behind a gap (default {MIN_GROUP})",
+    )
+    report.add_argument(
+        "--robustness",
+        type=int,
+        default=ROBUSTNESS_SAMPLE,
+        metavar="N",
+        help=f"pictures for the robustness curves, each about 40 times over; 0: none (default {ROBUSTNESS_SAMPLE})",
+    )
+    report.add_argument(
+        "--contact-sheet",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also write the N worst failures as one picture; it shows people, keep it to yourself (default 0: none)",
+    )
+
+    calibrate = commands.add_parser("calibrate", help="fit temperature and thresholds and write them into the bundle")
+    _add_set(calibrate)
+    _add_model(calibrate)
+    calibrate.add_argument(
+        "--max-error",
+        type=float,
+        default=MAX_ERROR,
+        metavar="SHARE",
+        help=f"share of the answers for each class that may be wrong (default {MAX_ERROR})",
+    )
+    calibrate.add_argument("--balanced", action="store_true", help="count women and men alike, whatever their numbers")
+    calibrate.add_argument("--dry-run", action="store_true", help="print what would be written, write nothing")
+
+    compare = commands.add_parser("compare", help="McNemar's paired test of two models on the same pictures")
+    _add_set(compare)
+    _add_model(compare, twice=True)
+    compare.add_argument("--output", type=Path, metavar="FILE", help="write the comparison as JSON")
+
+    every = commands.add_parser("report-all", help="the reports of one model on every test set, then ANALYSE.md")
+    every.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="folder that holds eval_wild, eval_portraits, ..."
+    )
+    _add_model(every)
+    every.add_argument(
+        "--output", type=Path, default=Path("docs/evaluation"), metavar="DIR", help="default docs/evaluation"
+    )
+    every.add_argument(
+        "--analyse",
+        type=Path,
+        default=Path("ANALYSE.md"),
+        metavar="FILE",
+        help="default ANALYSE.md; left alone if missing",
+    )
+
+    analyse = commands.add_parser(
+        "analyse", help="rewrite the measured figures and tables of ANALYSE.md from the reports"
+    )
+    analyse.add_argument("--file", type=Path, default=Path("ANALYSE.md"), metavar="FILE", help="default ANALYSE.md")
+    analyse.add_argument(
+        "--reports", type=Path, default=Path("docs/evaluation"), metavar="DIR", help="default docs/evaluation"
+    )
+    analyse.add_argument(
+        "--check", action="store_true", help="change nothing; exit 1 if the file quotes what no report holds"
+    )
+    return parser
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "labels", type=Path, metavar="LABELS", help="CSV with file and gender, or a folder with one subfolder per class"
+    )
+    parser.add_argument(
+        "--where", metavar="CONDITION", help="only these rows, such as 'age>=18' or 'age>=18 and race=Black'"
+    )
+    parser.add_argument(
+        "--boxes", metavar="COLUMN", help="column with the face (x0 y0 x1 y1); no detector is needed then"
+    )
+    parser.add_argument(
+        "--label-column", default="gender", metavar="COLUMN", help="column with the label (default gender)"
+    )
+
+
+def _add_model(parser: argparse.ArgumentParser, *, twice: bool = False) -> None:
+    if twice:
+        parser.add_argument(
+            "--model", action="append", required=True, metavar="NAME", help="given twice: the two models"
+        )
+    else:
+        parser.add_argument(
+            "--model", metavar="NAME", help="name or folder of a bundle (default: as gender-classifier chooses)"
+        )
+        parser.add_argument("--variant", metavar="NAME", help="variant of the bundle (default: its default one)")
+    parser.add_argument(
+        "--no-faces",
+        dest="faces",
+        action="store_const",
+        const=False,
+        help="whole pictures, even where a detector is installed",
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of the network")

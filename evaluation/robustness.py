@@ -1,0 +1,102 @@
+"""How accuracy falls as pictures get worse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from evaluation.answering import collect, open_views
+from evaluation.defaults import ROBUSTNESS_SAMPLE
+from evaluation.degradations import DEGRADATIONS
+from evaluation.intervals import mean_of, wilson
+from evaluation.metrics import CLASSES, UNANSWERED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from PIL import Image
+
+    from evaluation.answering import Outcome
+    from evaluation.degradations import Degradation
+    from evaluation.labels import LabelledSet
+    from runtime.classifier import Classifier
+
+__all__ = ["balanced_sample", "robustness"]
+
+_LONGEST_SIDE = 640
+
+
+def balanced_sample(rows: pd.DataFrame, size: int, *, seed: int = 0) -> pd.DataFrame:
+    """Draws up to ``size`` rows, as many of each class as the rarer one allows, in their own order."""
+    classes = [np.flatnonzero((rows["truth"] == name).to_numpy()) for name in CLASSES]
+    present = [members for members in classes if len(members)]
+    each = min(size // max(1, len(present)), *(len(members) for members in present))
+    generator = np.random.default_rng(seed)
+    chosen = np.concatenate([generator.choice(members, each, replace=False) for members in present])
+    sample: pd.DataFrame = rows.iloc[np.sort(chosen)].reset_index(drop=True)
+    return sample
+
+
+def robustness(
+    classifier: Classifier,
+    labelled: LabelledSet,
+    *,
+    boxes: str | None = None,
+    sample: int = ROBUSTNESS_SAMPLE,
+    seed: int = 0,
+    degradations: Sequence[Degradation] = DEGRADATIONS,
+) -> dict[str, Any]:
+    """Measures every degradation in every step on one sample, with as many women as men.
+
+    With ``boxes`` the degradation is put on the view the network gets (the square around the face), so that the curve
+    is that of the classifier alone: a detector that loses such a face comes on top. Without, it is put on the whole
+    picture, and a face that the detector then misses counts as not answered.
+
+    Args:
+        classifier: The model; with ``boxes`` loaded with ``faces=False``.
+        labelled: The pictures.
+        boxes: As :func:`evaluation.answering.answer` takes it.
+        sample: Pictures per curve.
+        seed: Seed of the sample and of noise.
+        degradations: The kinds to measure.
+
+    Returns:
+        ``n``, ``untouched`` (the point without degradation) and, by name, ``unit`` and ``points``: for each step the
+        balanced accuracy, the recall of each class and the share answered, with intervals.
+    """
+    rows = balanced_sample(labelled.rows, sample, seed=seed)
+    views = list(open_views(classifier, rows, boxes=boxes, change=_bounded))
+    result: dict[str, Any] = {
+        "n": len(rows),
+        "seed": seed,
+        "untouched": _point(collect(classifier, rows, views)),
+        "degradations": {},
+    }
+    for kind in degradations:
+        points = []
+        for step in kind.steps:
+            changed = (
+                view if view is None or isinstance(view, str) else kind.apply(view, step, seed + position)
+                for position, view in enumerate(views)
+            )
+            points.append({"step": step, **_point(collect(classifier, rows, changed))})
+        result["degradations"][kind.name] = {"unit": kind.unit, "points": points}
+    return result
+
+
+def _bounded(image: Image.Image) -> Image.Image:
+    """All views of a sample are held at once; no network here looks at more than this many pixels."""
+    image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
+    return image
+
+
+def _point(outcome: Outcome) -> dict[str, Any]:
+    answers = outcome.answers
+    recall = [wilson(int(answers.right[answers.truth == k].sum()), int((answers.truth == k).sum())) for k in (0, 1)]
+    return {
+        "balanced_accuracy": mean_of(recall).asdict(),
+        "recall": {name: each.asdict() for name, each in zip(CLASSES, recall, strict=True)},
+        "answered": wilson(int((answers.given != UNANSWERED).sum()), outcome.total).asdict(),
+    }
