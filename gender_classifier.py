@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,6 +54,8 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 def print_version(arguments: argparse.Namespace) -> int:
     """Prints package, model and onnxruntime, without loading any of them."""
+    from importlib import metadata  # slow to import, and needed here only
+
     import runtime
     from runtime import locate
     from runtime.errors import ClassifierError

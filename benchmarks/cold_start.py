@@ -31,7 +31,9 @@ def main() -> None:
     arguments = parser.parse_args()
     ours = [sys.executable, str(ROOT / "gender_classifier.py"), str(arguments.picture), "--model", arguments.model]
     theirs = [sys.executable, "-c", PIPELINE, str(arguments.checkpoint), str(arguments.picture)]
-    found = interleaved({"transformers.pipeline": theirs, "gender-classifier": [*ours, "--no-faces"]}, runs=arguments.runs)
+    found = interleaved(
+        {"transformers.pipeline": theirs, "gender-classifier": [*ours, "--no-faces"]}, runs=arguments.runs
+    )
     print(machine())
     print(f"{'':24}{'wall s':>9}{'cpu s':>9}{'peak MiB':>10}   medians of {arguments.runs}")
     for name, runs in found.items():

@@ -80,7 +80,9 @@ def main() -> None:
         return
     print(machine())
     print(f"{arguments.pictures} JPEGs of {arguments.megapixels:g} megapixels, model {arguments.model}")
-    print(f"{'CPUs':>5}{'decode ms':>11}{'infer ms':>10}{'limit /s':>10}{'reached /s':>12}{'share':>8}{'CPUs used':>11}")
+    print(
+        f"{'CPUs':>5}{'decode ms':>11}{'infer ms':>10}{'limit /s':>10}{'reached /s':>12}{'share':>8}{'CPUs used':>11}"
+    )
     with tempfile.TemporaryDirectory() as temporary:
         make_pictures(Path(temporary), arguments.pictures, arguments.megapixels)
         for cpus in arguments.cpus:

@@ -141,7 +141,8 @@ def _check_file(folder: Path, name: str, record: FileRecord) -> None:
         raise BundleIntegrityError(f"The model bundle {folder} is broken: {name} cannot be read ({error}).") from error
     if changed:
         raise BundleIntegrityError(
-            f"The model bundle {folder} is broken: {name} is not the file its manifest names (sha256 differs). {_REPAIR}"
+            f"The model bundle {folder} is broken: {name} is not the file its manifest names (sha256 differs). "
+            f"{_REPAIR}"
         )
 
 

@@ -110,9 +110,7 @@ class Classifier:
         self.bundle = bundle
         self.options = options
         manifest = bundle.manifest
-        self.processor = Processor.from_config(
-            bundle.processor_config(), model_type=manifest.architecture.model_type
-        )
+        self.processor = Processor.from_config(bundle.processor_config(), model_type=manifest.architecture.model_type)
         self._session = create_session(
             bundle.variant_path(options.variant), provider=options.provider, threads=options.threads
         )
@@ -231,9 +229,7 @@ class Classifier:
     def answers(self, pixel_values: NDArray[np.float32], regions: tuple[_Region, ...] = ()) -> tuple[Person, ...]:
         """Runs the network and applies the decision rule; ``regions`` names where each row came from."""
         manifest = self.manifest
-        rows = decision.probabilities(
-            self.logits(pixel_values), manifest.activation, manifest.decision.temperature
-        )
+        rows = decision.probabilities(self.logits(pixel_values), manifest.activation, manifest.decision.temperature)
         where = regions or (_Region(None, None),) * len(rows)
         return tuple(
             decision.answer(
@@ -366,7 +362,7 @@ def load(
         threshold: Probability in [0, 1] below which the answer is ``uncertain``; overrides the bundle's thresholds.
         limits: Largest file and picture that are decoded.
         exact: Decode large JPEGs at full scale even where a reduced scale is known not to change answers.
-        faces: Look for faces (``True``), take the whole picture (``False``), or as the bundle's framing says (``None``).
+        faces: Look for faces (``True``), take the whole picture (``False``), or as the bundle says (``None``).
         detector: An ONNX file of the YuNet face detector; by default the one installed by ``models add-detector``.
         detector_threshold: Least detection score, in [0, 1].
         detect_size: Longest side in pixels at which faces are looked for.
@@ -423,7 +419,8 @@ def _check_graph(session: onnxruntime.InferenceSession, manifest: Manifest, dyna
     outputs = {node.name for node in session.get_outputs()}
     if set(inputs) != {io.input_name} or io.output_name not in outputs:
         raise BundleError(
-            f"The graph of {manifest.name} does not fit its manifest: inputs {sorted(inputs)}, outputs {sorted(outputs)}."
+            f"The graph of {manifest.name} does not fit its manifest: its inputs are {sorted(inputs)}, "
+            f"its outputs {sorted(outputs)}."
         )
     batch, *_ = inputs[io.input_name].shape
     if isinstance(batch, int) and batch != 1:

@@ -18,9 +18,7 @@ __all__ = ["answer", "probabilities"]
 Activation = Literal["softmax", "sigmoid", "single_logit"]
 
 
-def probabilities(
-    logits: NDArray[np.float32], activation: Activation, temperature: float = 1.0
-) -> NDArray[np.float64]:
+def probabilities(logits: NDArray[np.float32], activation: Activation, temperature: float = 1.0) -> NDArray[np.float64]:
     """Turns logits into class probabilities.
 
     Args:

@@ -114,8 +114,8 @@ def search_path() -> list[Path]:
     """Returns the folders that hold bundles by name, first choice first.
 
     ``GENDER_CLASSIFIER_MODELS`` (one or more folders, separated as ``PATH`` is) stands in for all others when set.
-    Otherwise: the checkout's ``models/`` when the package runs from one, and the user's model folder. The current folder
-    is not searched: a downloaded archive must not choose the model by where somebody happens to stand.
+    Otherwise: the checkout's ``models/`` when the package runs from one, and the user's model folder. The current
+    folder is not searched: a downloaded archive must not choose the model by where somebody happens to stand.
     """
     variable = os.environ.get(MODELS_VARIABLE)
     if variable:

@@ -229,7 +229,7 @@ class Manifest:
         source: Where the weights came from.
         architecture: The network.
         labels: The classes in ``id2label`` order; meanings are unique.
-        activation: ``softmax``, ``sigmoid`` (one per class) or ``single_logit`` (one logit, probability of the second label).
+        activation: ``softmax``, ``sigmoid`` (one per class) or ``single_logit`` (its sigmoid is the second label's).
         framing: What the classifier wants to see.
         io: The graph's interface.
         processor: The reference processor.
@@ -268,9 +268,7 @@ class Manifest:
         meanings = [label.meaning for label in self.labels]
         _require(len(set(meanings)) == len(meanings), f"two labels share a meaning: {meanings}")
         _require(self.default_variant in self.variants, f"default_variant {self.default_variant!r} is not in variants")
-        _require(
-            self.activation != "single_logit" or len(self.labels) == 2, "a single logit has exactly two labels"
-        )
+        _require(self.activation != "single_logit" or len(self.labels) == 2, "a single logit has exactly two labels")
         unknown = set(self.decision.thresholds) - set(meanings)
         _require(not unknown, f"thresholds name unknown meanings: {sorted(unknown)}")
         _require(self.processor.file in self.files, f"files does not hold {self.processor.file}")
@@ -372,9 +370,7 @@ def _build_dataclass(cls: type[T], value: Any, where: str) -> T:
     unknown = sorted(set(value) - set(known))
     _require(not unknown, f"{name} has an unknown field: {', '.join(unknown)}")
     missing = sorted(
-        key
-        for key, f in known.items()
-        if key not in value and f.default is MISSING and f.default_factory is MISSING
+        key for key, f in known.items() if key not in value and f.default is MISSING and f.default_factory is MISSING
     )
     _require(not missing, f"{name} lacks a field: {', '.join(missing)}")
     built = {key: _build(hints[key], item, f"{where}.{key}".lstrip(".")) for key, item in value.items()}

@@ -90,7 +90,7 @@ def create_session(
     content = model if isinstance(model, bytes) else os.fspath(model)
     try:
         session = ort.InferenceSession(content, sess_options=options, providers=providers)
-    except Exception as error:  # noqa: BLE001 - onnxruntime raises its own classes, which share no public base
+    except Exception as error:
         what = "the model" if isinstance(model, bytes) else os.fspath(model)
         raise BundleError(f"onnxruntime {ort.__version__} cannot load {what}: {_first_line(error)}") from error
     if session.get_providers()[0] != wanted:

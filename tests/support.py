@@ -44,7 +44,7 @@ def tiny_bundle(parent: Path, model: TinyModel | None = None) -> Path:
     ``logits = gain * (mean of red, mean of green, ...)``: a red picture is the first class, a green one the second.
     One logit (``single_logit``) is gain * (mean of green - mean of red).
     """
-    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnx")
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 

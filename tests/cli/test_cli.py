@@ -144,7 +144,7 @@ def test_a_folder_without_pictures_gets_a_sentence(run, tmp_path):
 
 
 def test_a_bomb_is_refused_by_its_header(run, pictures):
-    code, out, err = run("a.png", "--max-pixels", "99", "--jsonl")
+    code, out, _ = run("a.png", "--max-pixels", "99", "--jsonl")
     assert code == 1
     assert json.loads(out)["status"] == "too_large"
     assert run("a.png", "--max-bytes", "10", "--jsonl")[0] == 1

@@ -220,7 +220,7 @@ def test_errors_when_loading(folder, tmp_path):
         runtime.load(tmp_path / "nowhere")
     with pytest.raises(VariantNotFoundError):
         runtime.load(folder, variant="q4")
-    with pytest.raises(ProviderUnavailableError, match="no execution provider 'cuda'.*cpu"):
+    with pytest.raises(ProviderUnavailableError, match=r"no execution provider 'cuda'.*cpu"):
         runtime.load(folder, provider="cuda")
 
 

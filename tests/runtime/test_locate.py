@@ -58,7 +58,7 @@ def test_the_built_in_model_is_the_fallback(models):
 
 def test_an_unknown_name_lists_those_there_are(models):
     tiny_bundle(models)
-    with pytest.raises(ModelNotFoundError, match="no model 'other'.*gender-small, tiny"):
+    with pytest.raises(ModelNotFoundError, match=r"no model 'other'.*gender-small, tiny"):
         locate.find("other")
 
 

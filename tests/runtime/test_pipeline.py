@@ -49,11 +49,10 @@ def test_a_raising_source_comes_after_the_results_before_it():
         yield from range(3)
         raise OSError("the disk is gone")
 
-    seen = []
+    results = ordered_map(lambda number: number, source(), workers=2, ahead=8)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(OSError, match="the disk is gone"):
-        for result in ordered_map(lambda number: number, source(), workers=2, ahead=8):
-            seen.append(result)
-    assert seen == [0, 1, 2]
+        next(results)
 
 
 def test_a_raising_function_comes_in_its_turn():
