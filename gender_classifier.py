@@ -6,6 +6,7 @@ answered before numpy or onnxruntime is imported.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -85,10 +86,9 @@ def _classify(arguments: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0 all well, 1 a picture failed, 2 wrong use or no model."""
     arguments = parse_args(sys.argv[1:] if argv is None else argv)
-    if hasattr(sys.stdout, "reconfigure"):
+    if isinstance(sys.stdout, io.TextIOWrapper):
         # A path need not be valid UTF-8; it leaves as the bytes it came in.
         sys.stdout.reconfigure(errors="surrogateescape")
-        sys.stderr.reconfigure(errors="backslashreplace")
     try:
         code = int(arguments.run(arguments))
         sys.stdout.flush()
