@@ -1,27 +1,34 @@
-"""Picture in, upright RGB pixels out; or an :class:`~runtime.errors.ImageError` that says why not."""
+"""Picture in, upright RGB pixels out; or an :class:`~runtime.errors.ImageError` that says why not.
+
+The pixels are those of the reference, transformers' own pipeline (``transformers.image_utils.load_image``):
+``ImageOps.exif_transpose`` and then ``convert("RGB")``, which drops transparency, ignores colour profiles and clips
+16-bit and float samples to 0..255. docs/decode.md says what that means for each kind of picture.
+"""
 
 from __future__ import annotations
 
-import errno
-import io
 import os
-import stat
-from collections.abc import Callable
-from typing import IO, TYPE_CHECKING, Any, Union
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, Union, cast
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from runtime.errors import ImageError, OptionError
+from runtime.formats import check_pixels, open_picture
 from runtime.limits import Limits
 from runtime.prediction import Status
+from runtime.quiet import pillow_silenced
+from runtime.sources import GuardedReader, open_bytes, open_path, open_stream, shown
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["ImageInput", "decode"]
+__all__ = ["REDUCED_AT_LEAST", "ImageInput", "decode"]
 
-ImageInput = Union[
+ImageInput: TypeAlias = Union[
     str,
     "os.PathLike[str]",
     "os.PathLike[bytes]",
@@ -34,9 +41,13 @@ ImageInput = Union[
 ]
 """A path, the bytes of a file, a binary file object, a PIL picture, or a uint8 RGB array of shape (H, W, 3)."""
 
-_DENIED = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"})
+REDUCED_AT_LEAST = 2
+"""How many times the target a JPEG still measures, on both sides, when it is decoded at reduced scale. Below 2 the
+resize that follows would no longer average over whole pixels of the picture."""
 
-_ORIENTATION_TAG = 0x0112
+_ORIENTATION = 0x0112
+"""The EXIF tag (Exif 2.32, section 4.6.4)."""
+
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -47,195 +58,129 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
+_DEFAULT = Limits()
 
-def decode(
-    image: ImageInput,
-    limits: Limits = Limits(),  # noqa: B008 - frozen
-    *,
-    target: tuple[int, int] | None = None,
-) -> Image.Image:
+
+def decode(image: ImageInput, limits: Limits = _DEFAULT, *, target: tuple[int, int] | None = None) -> Image.Image:
     """Returns an upright RGB picture, fully loaded and independent of where it came from.
+
+    The first frame of an animation and the first page of a document count. Safe to call from several threads at once,
+    but not on the same file object or PIL picture.
 
     Args:
         image: A path, the bytes of a picture file, a binary file object, a PIL picture, or a uint8 RGB array of shape
             (H, W, 3). A seekable file is read from its beginning, whatever its position, and its position is restored;
-            no file is closed.
-        limits: Largest file and largest picture accepted.
-        target: ``(width, height)`` that the picture will be resized to, in pixels. Large JPEG files are then decoded
-            at a reduced scale, never below twice the target. ``None`` decodes every pixel.
+            any other is read from where it stands. No file of the caller is closed, no picture of the caller changed.
+        limits: Largest file and largest picture accepted, by the header, before any pixel is decoded.
+        target: ``(width, height)``, in pixels, that the picture will be resized to. A large JPEG file is then decoded
+            at 1/2, 1/4 or 1/8 of its scale, never below :data:`REDUCED_AT_LEAST` times the longer side of the target.
+            ``None`` decodes every pixel.
+
+    Returns:
+        A picture of mode ``RGB`` without metadata.
 
     Raises:
         ImageError: If the picture cannot be used; carries the status and a sentence for people.
-        TypeError: If ``image`` is none of the above.
+        TypeError: If ``image`` is none of the above, a file in text mode, or an array of another dtype.
         OptionError: If an array has another shape.
     """
     if isinstance(image, (str, os.PathLike)):
         path = os.fspath(image)
-        shown = repr(os.fsdecode(path))
-        with _open_path(path, shown, limits) as file:
-            return _decode_file(file, shown, limits, target)
+        with open_path(path, limits) as file:
+            return _from_file(file, shown(path), limits, target)
     if isinstance(image, (bytes, bytearray, memoryview)):
-        _check_bytes(len(memoryview(image).cast("B")), "the picture", limits)
-        return _decode_file(io.BytesIO(image), "the picture", limits, target)
+        return _from_file(open_bytes(image, limits), "The picture", limits, target)
     if isinstance(image, Image.Image):
-        return _guarded(lambda: _finish(image, "the picture", limits, copy=True), "the picture")
-    if hasattr(image, "__array_interface__"):
+        with _failures("The picture"):
+            check_pixels(image.size, "The picture", limits)
+            picture = _upright_rgb(image, "The picture")
+            return picture if picture is not image else _detached(image.copy())
+    if (numpy := sys.modules.get("numpy")) is not None and isinstance(image, numpy.ndarray):
         return _from_array(image, limits)
     if hasattr(image, "read"):
-        return _from_stream(image, limits, target)
+        file, name = open_stream(cast("IO[bytes]", image), limits)
+        return _from_file(file, name, limits, target)
     raise TypeError(
         "A picture is a path, the bytes of a file, a binary file object, a PIL picture or a uint8 RGB array of "
         f"shape (height, width, 3), not {type(image).__name__}."
     )
 
 
-def _open_path(path: str | bytes, shown: str, limits: Limits) -> IO[bytes]:
-    try:
-        mode = os.stat(path).st_mode  # noqa: PTH116 - the path may be bytes
-        if not stat.S_ISREG(mode):
-            raise ImageError(Status.NOT_A_FILE, f"{shown} is {_kind(mode)}, not a picture file.")
-        # The kind may change between the two calls: without O_NONBLOCK a FIFO would hold us for ever.
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(path, flags)
-    except ImageError:
-        raise
-    except (OSError, ValueError) as error:
-        raise _cannot_open(error, shown) from error
-    file = os.fdopen(descriptor, "rb")
-    try:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode):
-            raise ImageError(Status.NOT_A_FILE, f"{shown} is {_kind(info.st_mode)}, not a picture file.")
-        _check_bytes(info.st_size, shown, limits)
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
-def _kind(mode: int) -> str:
-    kinds: dict[Callable[[int], bool], str] = {
-        stat.S_ISDIR: "a folder",
-        stat.S_ISFIFO: "a named pipe",
-        stat.S_ISSOCK: "a socket",
-        stat.S_ISCHR: "a device",
-        stat.S_ISBLK: "a device",
-    }
-    return next((words for test, words in kinds.items() if test(mode)), "something else")
-
-
-def _cannot_open(error: Exception, shown: str) -> ImageError:
-    code = error.errno if isinstance(error, OSError) else None
-    if code in (errno.EACCES, errno.EPERM):
-        return ImageError(Status.PERMISSION_DENIED, f"{shown} may not be read: permission denied.")
-    if code == errno.ELOOP:
-        return ImageError(Status.NOT_A_FILE, f"{shown} is a symbolic link that leads back to itself.")
-    if code in (errno.ENXIO, errno.EISDIR):
-        return ImageError(Status.NOT_A_FILE, f"{shown} is not a picture file.")
-    if code in (None, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-        return ImageError(Status.NOT_FOUND, f"There is no file {shown}.")
-    return ImageError(Status.UNREADABLE, f"{shown} cannot be opened: {error}.")
-
-
-def _check_bytes(size: int, shown: str, limits: Limits) -> None:
-    if size == 0:
-        raise ImageError(Status.UNREADABLE, f"{shown} is empty.")
-    if size > limits.max_bytes:
-        raise ImageError(
-            Status.TOO_LARGE,
-            f"{shown} has {size:,} bytes, more than the limit of {limits.max_bytes:,}.",
-        )
-
-
-def _from_stream(stream: IO[bytes], limits: Limits, target: tuple[int, int] | None) -> Image.Image:
-    if isinstance(stream, io.TextIOBase):
-        raise TypeError("The file is open in text mode; open it in binary mode ('rb').")
-    name = getattr(stream, "name", None)
-    shown = repr(name) if isinstance(name, str) else "the picture"
-    position: int | None
-    try:
-        position = stream.tell()
-        stream.seek(0)
-    except (AttributeError, OSError):
-        position = None
-    try:
-        data = stream.read(limits.max_bytes + 1)
-    except OSError as error:
-        raise ImageError(Status.UNREADABLE, f"{shown} cannot be read: {error}.") from error
-    finally:
-        if position is not None:
-            stream.seek(position)
-    _check_bytes(len(data), shown, limits)
-    return _decode_file(io.BytesIO(data), shown, limits, target)
+def _from_file(file: IO[bytes], name: str, limits: Limits, target: tuple[int, int] | None) -> Image.Image:
+    with _failures(name):
+        reader = GuardedReader(file)
+        picture = open_picture(reader, name, limits)
+        if target is not None and picture.format in ("JPEG", "MPO"):
+            side = REDUCED_AT_LEAST * max(target)
+            picture.draft(None, (side, side))
+        reader.pixels()
+        return _upright_rgb(picture, name)
 
 
 def _from_array(array: Any, limits: Limits) -> Image.Image:
-    import numpy as np
-
-    array = np.asarray(array)
-    if array.dtype != np.uint8:
+    if array.dtype != "uint8":
         raise TypeError(f"An array of pixels has dtype uint8, not {array.dtype}.")
     if array.ndim != 3 or array.shape[2] != 3:
         raise OptionError(f"An array of pixels has shape (height, width, 3), not {array.shape}.")
-    height, width = array.shape[:2]
-    _check_pixels((width, height), "the array", limits)
-    return Image.fromarray(np.ascontiguousarray(array)).copy()
+    check_pixels((array.shape[1], array.shape[0]), "The array", limits)
+    return Image.fromarray(array)  # copies: Pillow keeps RGB in four bytes
 
 
-def _decode_file(file: IO[bytes], shown: str, limits: Limits, target: tuple[int, int] | None) -> Image.Image:
-    def run() -> Image.Image:
-        with _identify(file, shown) as opened:
-            _check_pixels(opened.size, shown, limits)
-            return _finish(opened, shown, limits, copy=False)
-
-    return _guarded(run, shown)
-
-
-def _identify(file: IO[bytes], shown: str) -> Image.Image:
-    Image.init()
-    formats = [name for name in Image.ID if name not in _DENIED]
-    try:
-        return Image.open(file, formats=formats)
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            Status.UNSUPPORTED_FORMAT, f"{shown} is not a picture in a format that can be read."
-        ) from error
-
-
-def _check_pixels(size: tuple[int, int], shown: str, limits: Limits) -> None:
-    width, height = size
-    if width <= 0 or height <= 0:
-        raise ImageError(Status.UNREADABLE, f"{shown} has no pixels ({width} x {height}).")
-    if width * height > limits.max_pixels:
-        raise ImageError(
-            Status.TOO_LARGE,
-            f"{shown} has {width} x {height} pixels, more than the limit of {limits.max_pixels:,}.",
-        )
-
-
-def _finish(image: Image.Image, shown: str, limits: Limits, *, copy: bool) -> Image.Image:
-    _check_pixels(image.size, shown, limits)
-    image.load()
-    method = _UPRIGHT.get(_orientation(image))
-    upright = image if method is None else image.transpose(method)
+def _upright_rgb(picture: Image.Image, name: str) -> Image.Image:
+    """Loads, turns and converts; a new picture, except that an upright RGB one not from a file is given back."""
+    picture.load()  # before the EXIF, which a PNG may hold behind its pixels, and which TIFF applies itself
+    method = _UPRIGHT.get(_orientation(picture))
+    upright = picture if method is None else picture.transpose(method)
     if upright.mode != "RGB":
-        return upright.convert("RGB")
-    return upright.copy() if upright is image else upright
+        try:
+            upright = upright.convert("RGB")
+        except ValueError as error:
+            raise ImageError(
+                Status.UNSUPPORTED_FORMAT,
+                f"{name} has pixels of mode {upright.mode}, which cannot be turned into RGB.",
+            ) from error
+    if upright is picture and not hasattr(picture, "tile"):
+        return picture
+    return _detached(upright)
 
 
-def _orientation(image: Image.Image) -> int:
+def _detached(picture: Image.Image) -> Image.Image:
+    """Returns the same pixels, not copied, without file, metadata and format.
+
+    Without the EXIF above all: whoever applies its orientation to the result would turn it a second time.
+    """
+    plain = picture._new(picture.im)
+    plain.info = {}
+    return plain
+
+
+def _orientation(picture: Image.Image) -> Any:
     try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # noqa: BLE001 - the picture is good even where its EXIF is not
+        orientation = picture.getexif().get(_ORIENTATION, 1)
+        hash(orientation)
+    except Exception:  # noqa: BLE001 - EXIF of any kind of brokenness; the picture itself is good
         return 1
+    return orientation
 
 
-def _guarded(run: Callable[[], Image.Image], shown: str) -> Image.Image:
+@contextmanager
+def _failures(name: str) -> Iterator[None]:
+    """Turns whatever Pillow raises on a bad picture into an ``ImageError``, and silences its warnings."""
     try:
-        return run()
+        with pillow_silenced():
+            yield
     except ImageError:
         raise
-    except Image.DecompressionBombError as error:
-        raise ImageError(Status.TOO_LARGE, f"{shown} has too many pixels.") from error
-    except Exception as error:  # Pillow plugins raise nearly every builtin on hostile bytes
-        raise ImageError(Status.UNREADABLE, f"{shown} is broken or truncated: {error}.") from error
+    except MemoryError as error:
+        raise ImageError(Status.TOO_LARGE, f"{name} needs more memory than there is to be decoded.") from error
+    except Image.DecompressionBombError as error:  # a check inside a plugin, by Pillow's own limit
+        raise ImageError(Status.TOO_LARGE, f"{name} holds more pixels than Pillow's own limit allows.") from error
+    except Exception as error:  # Pillow's plugins raise nearly every builtin on hostile bytes
+        raise ImageError(Status.UNREADABLE, _broken(error, name)) from error
+
+
+def _broken(error: Exception, name: str) -> str:
+    detail = str(error).strip().rstrip(".")
+    if "truncated" in detail.lower() or isinstance(error, EOFError):
+        return f"{name} is cut off: the file ends before the picture does; copy it again from its source."
+    return f"{name} is broken ({detail or type(error).__name__}); copy it again from its source."
