@@ -44,6 +44,7 @@ TIMM_INERT_KEYS = frozenset(
         "architecture",
         "classifier",
         "custom_load",
+        "description",
         "file",
         "first_conv",
         "fixed_input_size",
@@ -51,6 +52,7 @@ TIMM_INERT_KEYS = frozenset(
         "hf_hub_id",
         "label_descriptions",
         "label_names",
+        "label_offset",
         "license",
         "min_input_size",
         "notes",
@@ -64,6 +66,7 @@ TIMM_INERT_KEYS = frozenset(
         "tag",
         "test_crop_pct",
         "test_input_size",
+        "test_pool_size",
         "url",
     }
 )
