@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runtime import decision, locate
-from runtime.bundle import Bundle
+from runtime.bundle import Bundle, is_bundle
 from runtime.decode import decode
 from runtime.errors import BundleError, ImageError, ModelNotFoundError, OptionError
 from runtime.framing import crop_square
@@ -209,6 +209,19 @@ class Classifier:
         """
         return self.processor(decode(image, self.options.limits, target=self._draft_target()))
 
+    def views(self, image: ImageInput, people: Iterable[Person]) -> tuple[Image.Image, ...]:
+        """Returns what the network looked at for each person of a prediction: RGB, at the network's input size.
+
+        Args:
+            image: The picture the prediction is about, given as :meth:`predict` got it.
+            people: ``prediction.people``, or some of them.
+
+        Raises:
+            ImageError: If the picture cannot be used (any more).
+        """
+        picture = decode(image, self.options.limits, target=self._draft_target())
+        return tuple(self.processor.geometry(self._framed(picture, person.box)) for person in people)
+
     def logits(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Runs the network.
 
@@ -274,6 +287,13 @@ class Classifier:
         ]
         return tuple(found[: self.options.max_faces])
 
+    def _framed(self, picture: Image.Image, box: Box | None) -> Image.Image:
+        """Returns the part of a picture that stands for one person, as the model was trained to see it."""
+        if box is None:
+            return picture
+        margin = self.manifest.framing.margin
+        return crop_square(picture, box, DEFAULT_MARGIN if margin is None else margin)
+
     def _draft_target(self) -> tuple[int, int] | None:
         """``(width, height)`` a JPEG may be decoded towards; ``None`` for faces, whose crops need every pixel."""
         if self.options.exact or self._detector is not None:
@@ -292,11 +312,7 @@ class Classifier:
         faces = self._faces(picture)
         if not faces:
             return _Prepared(path, failure=ImageError(Status.NO_FACE, _no_face(path)))
-        margin = self.manifest.framing.margin
-        crops = [
-            self.processor(crop_square(picture, face.box, DEFAULT_MARGIN if margin is None else margin))
-            for face in faces
-        ]
+        crops = [self.processor(self._framed(picture, face.box)) for face in faces]
         return _Prepared(path, tuple(_Region(face.box, face.score) for face in faces), np.stack(crops))
 
     def _classify(self, group: list[_Prepared], batch_size: int = DEFAULT_BATCH_SIZE) -> list[Prediction]:
@@ -319,7 +335,9 @@ class Classifier:
         return results
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_restore, (str(self.bundle.path), self.options, self.notices))
+        # A bundle made in memory from somebody else's files has no bundle.json to come back from.
+        source = str(self.bundle.path) if is_bundle(self.bundle.path) else self.bundle
+        return (_restore, (source, self.options, self.notices))
 
     def __repr__(self) -> str:
         return f"<Classifier {self.manifest.name} {self.variant} on {self.providers[0]}>"
@@ -328,15 +346,19 @@ class Classifier:
 _FROM_PICKLE = threading.Lock()
 
 
-def _restore(path: str, options: Options, notices: tuple[str, ...]) -> Classifier:
+def _restore(source: str | Bundle, options: Options, notices: tuple[str, ...]) -> Classifier:
     with _FROM_PICKLE:  # several workers of one process unpickling at once would each hash the file
-        classifier = Classifier(Bundle.open(path, variant=options.variant), options)
+        if isinstance(source, Bundle):
+            source.verify()
+            classifier = Classifier(source, options)
+        else:
+            classifier = Classifier(Bundle.open(source, variant=options.variant), options)
     classifier.notices = notices
     return classifier
 
 
 def load(
-    model: str | os.PathLike[str] | None = None,
+    model: str | os.PathLike[str] | Bundle | None = None,
     *,
     variant: str | None = None,
     provider: str = "cpu",
@@ -354,7 +376,7 @@ def load(
     """Loads a model.
 
     Args:
-        model: Name or folder of a bundle. By default: ``GENDER_CLASSIFIER_MODEL``, else an exported bundle in
+        model: Name or folder of a bundle, or an opened one. By default: ``GENDER_CLASSIFIER_MODEL``, else an exported bundle in
             ``models/``, else the built-in one.
         variant: ``fp32``, ``int8``, ``q4``; the bundle's default one unless named.
         provider: Execution provider, ``cpu`` unless named.
@@ -392,6 +414,8 @@ def load(
         min_face=min_face,
         max_faces=max_faces,
     )
+    if isinstance(model, Bundle):
+        return Classifier(model, options)
     located = locate.locate(model)
     notices = (FALLBACK_NOTICE,) if located.is_fallback else ()
     return Classifier(Bundle.open(located.path, variant=variant), options, notices=notices)
