@@ -35,12 +35,17 @@ def say(message: str) -> None:
 
 
 def load_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Turns the shared model options into keyword arguments of :func:`runtime.load`."""
+    """Turns the shared model options into keyword arguments of :func:`runtime.load`.
+
+    Raises:
+        ClassifierError: If the model named is in somebody else's layout and cannot be used.
+    """
+    from gender_cli.adopt import open_model
     from runtime.limits import Limits
 
     named = {"max_bytes": arguments.max_bytes, "max_pixels": arguments.max_pixels}
     return {
-        "model": arguments.model,
+        "model": open_model(arguments.model, variant=arguments.variant),
         "variant": arguments.variant,
         "provider": arguments.provider,
         "threads": arguments.threads,

@@ -376,8 +376,8 @@ def load(
     """Loads a model.
 
     Args:
-        model: Name or folder of a bundle, or an opened one. By default: ``GENDER_CLASSIFIER_MODEL``, else an exported bundle in
-            ``models/``, else the built-in one.
+        model: Name or folder of a bundle, or an opened one. By default: ``GENDER_CLASSIFIER_MODEL``, else an exported
+            bundle in ``models/``, else the built-in one.
         variant: ``fp32``, ``int8``, ``q4``; the bundle's default one unless named.
         provider: Execution provider, ``cpu`` unless named.
         threads: Intra-op threads; by default from CPU affinity and cgroup quota, at most four.
