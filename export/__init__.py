@@ -1,0 +1,29 @@
+"""Turns a Hugging Face image-classification checkpoint into a verified ONNX bundle.
+
+>>> import export
+>>> export.export_model("path/to/checkpoint", name="my-model")  # doctest: +SKIP
+
+Importing this package is cheap; torch and transformers load when an export starts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from export.exporter import ExportOptions, export_model
+    from export.variants import VariantLimits
+
+__all__ = ["ExportOptions", "VariantLimits", "export_model"]
+
+
+def __getattr__(name: str) -> object:
+    if name in ("ExportOptions", "export_model"):
+        from export import exporter
+
+        return getattr(exporter, name)
+    if name == "VariantLimits":
+        from export.variants import VariantLimits
+
+        return VariantLimits
+    raise AttributeError(f"module 'export' has no attribute {name!r}")

@@ -1,0 +1,84 @@
+"""From a network in PyTorch to the fp32 ONNX file."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from export import graph
+from export.architectures import CURES, make_onnx_config
+from export.errors import UnsupportedArchitectureError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from export.architectures import Exporter
+    from export.network import Original
+
+__all__ = ["EXPORTER", "INPUT_NAME", "OUTPUT_NAME", "convert"]
+
+INPUT_NAME = "pixel_values"
+OUTPUT_NAME = "logits"
+EXPORTER = "TorchScript (dynamo=False)"
+"""Named in the manifest: Optimum 2.1 chooses it, and torch's other exporter writes other graphs."""
+
+
+def convert(original: Original, height: int, width: int, path: Path) -> Exporter:
+    """Writes the network as one self-contained fp32 ONNX file: dynamic batch, fixed height and width.
+
+    Args:
+        original: The loaded network.
+        height: Of its input, in pixels.
+        width: Of its input, in pixels.
+        path: The file to write.
+
+    Returns:
+        Whose ONNX configuration was used.
+
+    Raises:
+        UnsupportedArchitectureError: If the network cannot be traced.
+    """
+    from optimum.exporters.onnx import export
+
+    model_type = original.model_class.model_type
+    config, exporter = make_onnx_config(original.model, model_type, height, width)
+    pixels = config.generate_dummy_inputs()["pixel_values"]
+    cure = CURES.get(model_type)
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch, _quiet():
+        traced = Path(scratch) / "traced.onnx"
+        try:
+            with contextlib.nullcontext() if cure is None else cure(original.model, pixels):
+                export(original.model, config, traced, opset=graph.OPSET, disable_dynamic_axes_fix=True)
+        except Exception as error:  # whatever the tracer meets
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise UnsupportedArchitectureError(
+                f"The architecture {model_type} could not be converted ({type(error).__name__}: "
+                f"{lines[0] if lines else 'no more is known'})."
+            ) from error
+        model = graph.load(traced)
+    graph.inline_identities(model)
+    graph.cure_pad_before_maxpool(model)
+    graph.fix_shapes(model, original.model.config.num_labels)
+    graph.save(model, path)
+    return exporter
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Holds back the tracer's warnings about shapes: they are fixed on purpose, and the gate checks the result."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "optimum", "transformers")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,38 @@
+"""What can go wrong on the way from a checkpoint to a bundle: a sentence for people each, and no bundle."""
+
+from __future__ import annotations
+
+from runtime.errors import ClassifierError
+
+__all__ = [
+    "CheckpointError",
+    "DownloadError",
+    "ExportError",
+    "ParityError",
+    "PublishError",
+    "UnsupportedArchitectureError",
+]
+
+
+class ExportError(ClassifierError, RuntimeError):
+    """Root of the export room's own errors."""
+
+
+class CheckpointError(ExportError, ValueError):
+    """The checkpoint lacks something, or holds something that is not loaded on principle (pickled weights)."""
+
+
+class DownloadError(ExportError):
+    """The Hub could not be asked, does not have the model, or does not give it to this user."""
+
+
+class UnsupportedArchitectureError(ExportError, ValueError):
+    """The network cannot be written as ONNX with ``pixel_values`` in and ``logits`` out."""
+
+
+class ParityError(ExportError):
+    """The ONNX model does not give the answers of the original."""
+
+
+class PublishError(ExportError):
+    """The bundle could not be written or put in place."""

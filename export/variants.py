@@ -1,0 +1,231 @@
+"""Quantised variants: made, measured against the original, and published only when they are worth it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from export import graph, parity
+from export.progress import say
+from export.quantize import candidates
+from runtime import decision
+from runtime.session import create_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from export.parity import Comparison
+    from runtime.manifest import Manifest
+
+    Quantizer = Callable[[Path, Path, Sequence[str]], dict[str, Any]]
+
+__all__ = ["Outcome", "VariantLimits", "exclusion_groups", "make_variant"]
+
+_MOST_EXCLUDED = 0.5
+"""Share of the quantisable weights that exclusion may leave in fp32: beyond it the variant has lost its point."""
+
+
+@dataclass(frozen=True)
+class VariantLimits:
+    """What a variant is held to.
+
+    Attributes:
+        tolerance: Largest probability difference of fp32 from the original; no decision may flip.
+        difference: Largest probability difference of a quantised variant from the original.
+        flips: Share of decided pictures whose answer a quantised variant may flip.
+        latency: Largest latency ratio to fp32 (1: not slower).
+        exclusion_rounds: How many groups of nodes may be left in fp32 to get below the limits; 0 switches this off.
+    """
+
+    tolerance: float = 1e-4
+    difference: float = 0.25
+    flips: float = 0.02
+    latency: float = 1.0
+    exclusion_rounds: int = 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one quantised variant: its settings, or the sentence that says why it is not published."""
+
+    settings: dict[str, Any] | None
+    comparison: Comparison | None
+    latency_ratio: float | None
+    refusal: str | None
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Everything needed to compare one ONNX file with the original."""
+
+    manifest: Manifest
+    pixels: NDArray[np.float32]
+    reference: NDArray[np.float64]
+    limits: VariantLimits
+
+    def compare(self, path: Path) -> Comparison:
+        session = create_session(path)
+        manifest = self.manifest
+        feeds = ({manifest.io.input_name: self.pixels[index : index + 1]} for index in range(len(self.pixels)))
+        rows = [session.run([manifest.io.output_name], feed)[0] for feed in feeds]
+        answers = [decision.probabilities(row, manifest.activation, manifest.decision.temperature)[0] for row in rows]
+        return parity.compare(
+            self.reference, _stack(answers), manifest.labels, manifest.decision, 2 * self.limits.tolerance
+        )
+
+    def accepts(self, comparison: Comparison) -> bool:
+        return (
+            comparison.flipped <= self.limits.flips * comparison.decided
+            and comparison.max_difference <= self.limits.difference
+        )
+
+
+def _stack(rows: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    import numpy as np
+
+    return np.stack(rows)
+
+
+def make_variant(
+    name: str,
+    quantizer: Quantizer,
+    operators: Sequence[str],
+    fp32: Path,
+    path: Path,
+    *,
+    manifest: Manifest,
+    pixels: NDArray[np.float32],
+    reference: NDArray[np.float64],
+    limits: VariantLimits,
+) -> Outcome:
+    """Makes a variant and measures it; removes the file again when it may not be published.
+
+    Args:
+        name: ``int8`` or ``q4``, for messages.
+        quantizer: Writes the variant, given the fp32 file, the file to write and the nodes to leave out.
+        operators: The operators it quantises, whose nodes may be left out.
+        fp32: The fp32 file.
+        path: The file to write.
+        manifest: Of the bundle in the making.
+        pixels: The verification pictures, float32 (N, 3, H, W).
+        reference: The original's probabilities for them, float64 (N, classes).
+        limits: What it is held to.
+    """
+    judge = _Judge(manifest, pixels, reference, limits)
+    try:
+        settings = quantizer(fp32, path, ())
+    except Exception as error:  # noqa: BLE001 - onnxruntime's quantisers raise whatever they meet
+        path.unlink(missing_ok=True)
+        lines = str(error).strip().splitlines()
+        return Outcome(None, None, None, f"No {name} variant: it could not be made ({lines[0] if lines else error!r}).")
+    if path.stat().st_size >= fp32.stat().st_size:
+        refusal = f"No {name} variant: its file would not be smaller ({_kb(path)} KB, fp32 {_kb(fp32)} KB)."
+        path.unlink()
+        return Outcome(settings, None, None, refusal)
+    comparison = judge.compare(path)
+    if not judge.accepts(comparison) and limits.exclusion_rounds:
+        settings, comparison = _exclude(name, quantizer, operators, fp32, path, settings, comparison, judge)
+    if not judge.accepts(comparison):
+        path.unlink()
+        return Outcome(settings, comparison, None, _inaccurate(name, comparison, limits))
+    ratio = parity.latency_ratio(path, fp32, pixels[0])
+    if ratio > limits.latency or path.stat().st_size >= fp32.stat().st_size:
+        refusal = (
+            f"No {name} variant: it would be slower than fp32 (one picture takes {ratio:.2f} times as long here)."
+            if ratio > limits.latency
+            else f"No {name} variant: with the nodes that must stay fp32 its file would not be smaller."
+        )
+        path.unlink()
+        return Outcome(settings, comparison, ratio, refusal)
+    return Outcome(settings, comparison, ratio, None)
+
+
+def exclusion_groups(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Groups nodes by what they have in common: the same place in every layer, and the same layer.
+
+    ``/encoder/layer.3/output/dense/MatMul`` belongs to ``/encoder/layer.#/output/dense/MatMul`` and to
+    ``/encoder/layer.3``.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(re.sub(r"\d+", "#", name), []).append(name)
+        layer = re.match(r".*?[._/]\d+(?=/|$)", name)
+        if layer is not None:
+            groups.setdefault(layer[0], []).append(name)
+    unique: dict[tuple[str, ...], str] = {}
+    for key, members in groups.items():
+        unique.setdefault(tuple(members), key)
+    return {key: members for members, key in unique.items() if len(members) < len(names) or len(names) == 1}
+
+
+def _exclude(
+    name: str,
+    quantizer: Quantizer,
+    operators: Sequence[str],
+    fp32: Path,
+    path: Path,
+    settings: dict[str, Any],
+    comparison: Comparison,
+    judge: _Judge,
+) -> tuple[dict[str, Any], Comparison]:
+    """Leaves out, greedily, the group of nodes without which fewest decisions flip, until the limits are met."""
+    names = candidates(fp32, operators)
+    weights = _weights(fp32, names)
+    total = sum(weights.values())
+    groups = exclusion_groups(names)
+    excluded: tuple[str, ...] = ()
+    trial = path.with_suffix(".trial.onnx")
+    try:
+        for number in range(1, judge.limits.exclusion_rounds + 1):
+            say(
+                f"{name}: {comparison.flipped} of {comparison.decided} decisions flip, largest difference "
+                f"{comparison.max_difference:.3f}; looking for sensitive nodes, round {number}"
+            )
+            best: tuple[Comparison, tuple[str, ...], dict[str, Any]] | None = None
+            for members in groups.values():
+                chosen = tuple(dict.fromkeys((*excluded, *members)))
+                if chosen == excluded or sum(weights[node] for node in chosen) > _MOST_EXCLUDED * total:
+                    continue
+                tried = quantizer(fp32, trial, chosen)
+                result = judge.compare(trial)
+                if best is None or _badness(result) < _badness(best[0]):
+                    best = (result, chosen, tried)
+            if best is None or _badness(best[0]) >= _badness(comparison):
+                break
+            comparison, excluded, settings = best
+            quantizer(fp32, path, excluded)
+            if judge.accepts(comparison):
+                break
+    finally:
+        trial.unlink(missing_ok=True)
+    return settings, comparison
+
+
+def _badness(comparison: Comparison) -> tuple[int, float]:
+    return comparison.flipped, comparison.max_difference
+
+
+def _weights(fp32: Path, names: Sequence[str]) -> dict[str, int]:
+    model = graph.load(fp32)
+    sizes = {tensor.name: len(tensor.raw_data) or tensor.ByteSize() for tensor in model.graph.initializer}
+    wanted = set(names)
+    return {
+        node.name: sum(sizes.get(part, 0) for part in node.input) for node in model.graph.node if node.name in wanted
+    }
+
+
+def _inaccurate(name: str, comparison: Comparison, limits: VariantLimits) -> str:
+    return (
+        f"No {name} variant: it flips {comparison.flipped} of {comparison.decided} decisions (at most "
+        f"{limits.flips:.0%} may) and moves a probability by up to {comparison.max_difference:.3f} (at most "
+        f"{limits.difference:g} is accepted)."
+    )
+
+
+def _kb(path: Path) -> int:
+    return round(path.stat().st_size / 1024)
