@@ -22,9 +22,10 @@ def main(words: list[str] | None = None) -> int:
 
         return run(arguments)
     except ModuleNotFoundError as error:
-        if error.name not in ("sklearn", "pandas", "matplotlib"):
+        package = (error.name or "").partition(".")[0]
+        if package not in ("sklearn", "pandas", "matplotlib"):
             raise
-        print(f"evaluation: {error.name} is missing. pip install 'gender-classifier[evaluation]'", file=sys.stderr)
+        print(f"evaluation: {package} is missing. pip install 'gender-classifier[evaluation]'", file=sys.stderr)
     except ClassifierError as error:
         print(f"evaluation: {error}", file=sys.stderr)
     except OSError as error:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from evaluation.errors import LabelsError
+from evaluation.labels import ROW
 from evaluation.metrics import CLASSES, UNANSWERED, Answers
 from runtime.decode import decode
 from runtime.errors import ImageError
@@ -122,7 +123,7 @@ def open_views(
         yield from rows["path"]
         return
     if boxes is not None and boxes not in rows:
-        known = [name for name in rows.columns if name not in ("path", "truth")]
+        known = [name for name in rows.columns if name not in ("path", "truth", ROW)]
         raise LabelsError(f"--boxes names the column {boxes!r}; the columns are {', '.join(known)}.")
     margin = margin_for(classifier)
     cells = rows[boxes] if boxes is not None else [None] * len(rows)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluation.intervals import Estimate, Z
+from evaluation.labels import ROW
 from evaluation.metrics import CLASSES
 
 if TYPE_CHECKING:
@@ -65,19 +66,19 @@ def compare(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> dict
 
 
 def paired(first: Outcome, second: Outcome) -> dict[str, Any]:
-    """Compares two models on the pictures that both could answer, over all and for each class.
+    """Compares two models' answers for one set, on the pictures that both could answer, over all and for each class.
 
     Returns:
         ``all``, ``female`` and ``male`` as :func:`compare` gives them, and ``unpaired``: how many pictures only one
         of the two models could read, which are left out.
     """
-    shared = sorted(set(first.rows["path"]) & set(second.rows["path"]))
+    shared = sorted(set(first.rows[ROW]) & set(second.rows[ROW]))
     right = []
     for outcome in (first, second):
-        position = {path: i for i, path in enumerate(outcome.rows["path"])}
-        right.append(outcome.answers.right[[position[path] for path in shared]])
-    truth_of = dict(zip(first.rows["path"], first.rows["truth"], strict=True))
-    truth = np.array([truth_of[path] for path in shared])
+        position = {row: i for i, row in enumerate(outcome.rows[ROW])}
+        right.append(outcome.answers.right[[position[row] for row in shared]])
+    truth_of = dict(zip(first.rows[ROW], first.rows["truth"], strict=True))
+    truth = np.array([truth_of[row] for row in shared])
     parts = {"all": np.ones(len(shared), dtype=bool), **{name: truth == name for name in CLASSES}}
     return {
         **{name: compare(right[0][mask], right[1][mask]) for name, mask in parts.items()},

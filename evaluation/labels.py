@@ -15,6 +15,7 @@ from gender_cli.vocabulary import FEMALE, MALE, meaning_of
 
 __all__ = [
     "AGE_BANDS",
+    "ROW",
     "SEVERAL",
     "LabelledSet",
     "age_band",
@@ -43,6 +44,8 @@ _SHORT = {
     "boys": MALE,
 }
 
+ROW = "row in labels"
+"""Column of :attr:`LabelledSet.rows`: what tells two rows apart that name the same file."""
 SEVERAL = "(several)"
 """The group of a row whose cell names several groups."""
 
@@ -111,6 +114,7 @@ def read_labels(
             + (f" with {where}" if where else "")
             + (f"; its labels are {', '.join(map(str, unusable.index[:8]))}." if len(unusable) else ".")
         )
+    rows[ROW] = range(len(rows))
     rows = rows.assign(path=[str(root / file) for file in rows["file"]])
     return LabelledSet(
         name=name or default or "pictures",
@@ -186,7 +190,7 @@ def group_column(rows: pd.DataFrame, column: str) -> pd.Series[str]:
         LabelsError: If there is no such column.
     """
     if column not in rows:
-        known = [name for name in rows.columns if name not in ("path", "truth")]
+        known = [str(name) for name in rows.columns if name not in ("path", "truth", ROW)]
         raise LabelsError(f"--group-by names the column {column!r}; the columns are {', '.join(known)}.")
     cells = rows[column].astype(str)
     cells = cells.map(age_band) if column == "age" else cells.str.strip()
