@@ -109,7 +109,7 @@ def test_every_filter_is_pillows(resample: int) -> None:
 
 
 def test_a_very_thin_picture_is_refused_before_it_is_enlarged() -> None:
-    with pytest.raises(ImageError, match="1x100000 pixels.*224x22400000") as caught:
+    with pytest.raises(ImageError, match=r"1x100000 pixels.*224x22400000") as caught:
         transforms.resize_short_edge(Image.new("RGB", (1, 100_000)), 224, 2)
     assert caught.value.status is Status.TOO_LARGE
 
