@@ -1,72 +1,175 @@
-"""``python -m training prepare|train``: one command for each step of the recipe."""
+"""One command for each step of the recipe.
+
+``prepare`` caches the crops, ``train`` fits the weights and the decision rule, ``decide`` fits the rule alone,
+``front`` compares candidates, ``evaluate`` measures a checkpoint on the test sets, ``tables`` writes the figures into
+the documents, ``averages`` makes the example pictures, ``export`` makes the bundle.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
+import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from training.config import Config, load_config
 
 ROOT = Path(__file__).resolve().parent.parent
+HERE = ROOT / "training"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--cache", type=Path, default=ROOT.parent / "cache")
-    parser.add_argument("--config", type=Path, default=ROOT / "training" / "config.json")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=ROOT.parent / "shared" / "data",
+        help="folder with train/ and the test sets, each with its labels.csv",
+    )
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache", help="folder for crops and trial runs")
+    parser.add_argument("--config", type=Path, default=HERE / "config.json", help="the recipe")
     parser.add_argument("--threads", type=int, default=0, help="0 leaves it to torch")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("prepare")
-    train = commands.add_parser("train")
-    train.add_argument("--out", type=Path, default=ROOT / "training" / "checkpoint")
-    train.add_argument("--candidate", help="a name from training.models.CANDIDATES")
-    train.add_argument("--steps", type=int)
-    train.add_argument("--teacher", type=Path, action="append", default=[])
+    commands.add_parser("prepare", help="cache the crops, write pictures.csv")
+    train = commands.add_parser("train", help="fit weights and decision rule")
+    train.add_argument("--out", type=Path, default=HERE / "checkpoint")
+    train.add_argument("--candidate", help="a name of training.models.CANDIDATES")
+    train.add_argument("--teacher", type=Path, action="append", default=[], help="a checkpoint to learn from too")
+    train.add_argument("--initial", type=Path, help="a checkpoint to start from")
+    decide = commands.add_parser("decide", help="fit only the decision rule again")
+    decide.add_argument("--checkpoint", type=Path, default=HERE / "checkpoint")
+    front = commands.add_parser("front", help="compare candidates on a short schedule")
+    front.add_argument("--out", type=Path, default=HERE / "front.json")
+    front.add_argument("--only", action="append", default=[], help="a candidate; may be repeated")
+    evaluate = commands.add_parser("evaluate", help="measure a checkpoint on the test sets")
+    evaluate.add_argument("--checkpoint", type=Path, default=HERE / "checkpoint")
+    evaluate.add_argument("--out", type=Path, default=HERE / "results.json")
+    commands.add_parser("tables", help="write the figures into docs/builtin-model.md and model_card.md")
+    averages = commands.add_parser("averages", help="make the average faces of examples/")
+    averages.add_argument("--detector", type=Path, required=True, help="YuNet as ONNX")
+    averages.add_argument("--out", type=Path, default=ROOT / "examples")
+    export = commands.add_parser("export", help="make the bundle with `python -m export`")
+    export.add_argument("--checkpoint", type=Path, default=HERE / "checkpoint")
+    export.add_argument("--name", default="gender-small")
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one step of the recipe."""
-    options = _parser().parse_args(arguments)
-    config = load_config(options.config) if options.config.exists() else Config()
-    if options.command == "prepare":
-        from training.data import read_faces, split_by_person
-        from training.prepare import prepare, write_table
+def _say(line: str) -> None:
+    print(line, flush=True)
 
-        print(prepare(options.data, options.cache, config.data))
-        rows = read_faces(options.data, config.data.folder)
-        held = split_by_person(rows, config.data.validation_share, config.data.split_seed)[1]
-        write_table(rows, held, ROOT / "training" / "pictures.csv")
-        return 0
-    import torch
+
+def _prepare(options: argparse.Namespace, config: Config) -> None:
+    from training.data import read_faces, split_by_person
+    from training.prepare import prepare, write_table
+
+    _say(str(prepare(options.data, options.cache, config.data)))
+    rows = read_faces(options.data, config.data.folder)
+    held = split_by_person(rows, config.data.validation_share, config.data.split_seed)[1]
+    write_table(rows, held, HERE / "pictures.csv")
+
+
+def _train(options: argparse.Namespace, config: Config) -> None:
     from transformers import AutoModelForImageClassification
 
     from training.models import CANDIDATES
+    from training.plots import draw_curves
     from training.train import train
+    from training.validation import decide
 
-    if options.threads:
-        torch.set_num_threads(options.threads)
     if options.candidate:
         config = replace(config, model=CANDIDATES[options.candidate])
-    if options.steps:
-        schedule = replace(
-            config.schedule,
-            steps=options.steps,
-            warmup=min(config.schedule.warmup, options.steps // 10),
-        )
-        config = replace(config, schedule=schedule)
     teachers = [AutoModelForImageClassification.from_pretrained(t).eval() for t in options.teacher]
-    train(
-        options.data,
-        options.cache,
-        config,
-        options.out,
-        teachers,
-        say=lambda line: print(line, flush=True),
-    )
+    initial = AutoModelForImageClassification.from_pretrained(options.initial) if options.initial else None
+    log = train(options.data, options.cache, config, options.out, teachers, initial, say=_say)
+    draw_curves(log["curves"], options.out / "curves.png")
+    _say(str(decide(options.data, options.cache, config, options.out)))
+
+
+def _decide(options: argparse.Namespace, config: Config) -> None:
+    from training.validation import decide
+
+    _say(str(decide(options.data, options.cache, config, options.checkpoint)))
+
+
+def _front(options: argparse.Namespace, config: Config) -> None:
+    from training.front import measure_cost
+    from training.models import CANDIDATES, build_model
+    from training.train import train
+
+    done = json.loads(options.out.read_text("utf-8")) if options.out.exists() else {}
+    found = done.get("candidates", {})
+    for name in options.only or CANDIDATES:
+        trial = replace(config, model=CANDIDATES[name])
+        folder = options.cache / "front" / name
+        cost = measure_cost(build_model(trial.model), trial.model.size, folder)
+        log = train(options.data, options.cache, trial, folder, say=_say)
+        last = log["curves"][-1]
+        found[name] = cost | {k: last[k] for k in last if k not in {"step", "loss"}}
+        text = {"schedule": asdict(config.schedule), "candidates": found}
+        options.out.write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
+
+
+def _evaluate(options: argparse.Namespace, config: Config) -> None:
+    from training.evaluate import evaluate
+
+    results = evaluate(options.data, options.checkpoint, config.model.margin)
+    options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    for name, part in results["sets"].items():
+        for framing in ("face", "image"):
+            for who in ("all", "adults"):
+                _say(f"{name} {framing} {who} {json.dumps(part[framing][who])}")
+            if "abstention_adults" in part[framing]:
+                _say(f"  {json.dumps(part[framing]['abstention_adults'])}")
+
+
+def _tables(options: argparse.Namespace, config: Config) -> None:
+    from training.plots import draw_front
+    from training.tables import fill
+
+    results = json.loads((HERE / "results.json").read_text("utf-8"))
+    trials = json.loads((HERE / "front.json").read_text("utf-8"))
+    for path in (ROOT / "docs" / "builtin-model.md", HERE / "model_card.md"):
+        fill(path, results, trials)
+    draw_front(trials["candidates"], ROOT / "docs" / "builtin-model-front.png")
+
+
+def _averages(options: argparse.Namespace, config: Config) -> None:
+    from training.averages import write_averages
+
+    _say(json.dumps(write_averages(options.data, options.detector, options.out)))
+
+
+def _export(options: argparse.Namespace, config: Config) -> None:
+    # A process of its own: this room may import the runtime and no other.
+    command = [sys.executable, "-m", "export", str(options.checkpoint), "--name", options.name]
+    command += ["--framing", "face", "--margin", str(config.model.margin)]
+    subprocess.run(command, check=True, cwd=ROOT)
+
+
+COMMANDS = {
+    "prepare": _prepare,
+    "train": _train,
+    "decide": _decide,
+    "front": _front,
+    "evaluate": _evaluate,
+    "tables": _tables,
+    "averages": _averages,
+    "export": _export,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one step of the recipe; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    config = load_config(options.config)
+    if options.threads:
+        import torch
+
+        torch.set_num_threads(options.threads)
+    COMMANDS[options.command](options, config)
     return 0
 
 

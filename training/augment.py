@@ -22,9 +22,7 @@ def normalise(pictures: Tensor) -> Tensor:
     return pictures * 2 - 1
 
 
-def mixup(
-    pictures: Tensor, targets: Tensor, alpha: float, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def mixup(pictures: Tensor, targets: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Blends each picture and its target with another of the batch.
 
     Args:
@@ -101,11 +99,24 @@ class Augmenter:
         half = (1 + 2 * margin) / (1 + 2 * self.cache_margin)
         squeeze = torch.exp(self.randn(n) * c.aspect / 2)
         sx, sy = half * squeeze, half / squeeze
-        sx = torch.where(self.chance(n, 0.5), -sx, sx)
         angle = self.randn(n) * math.radians(c.rotate)
+        shift = self.randn(n, 2) * c.shift * half[:, None]
+        # Whole photographs: the edges lie anywhere between the ears and far beyond the shoulders, mostly further below
+        # the chin than above the hair; distances from the centre of the face, in sides of its box.
+        whole = self.chance(n, c.whole)
+        near = torch.tensor([0.65, 0.65, 0.6, 0.7])
+        far = torch.tensor([1.25, 1.25, 1.05, 1.45])
+        # One common draw makes wide pictures wide on all sides; one draw per side moves the face off the centre.
+        draws = 0.6 * self.rand(n, 1) + 0.4 * self.rand(n, 4)
+        left, right, top, bottom = (near + (far - near) * draws).mul(2 / (1 + 2 * self.cache_margin)).T
+        sx = torch.where(whole, (left + right) / 2, sx)
+        sy = torch.where(whole, (top + bottom) / 2, sy)
+        centre = torch.stack([(right - left) / 2, (bottom - top) / 2], 1)
+        shift = torch.where(whole[:, None], centre, shift)
+        angle = torch.where(whole, angle / 2, angle)
         shear = self.randn(n) * c.shear
         cos, sin = torch.cos(angle), torch.sin(angle)
-        shift = self.randn(n, 2) * c.shift * half[:, None]
+        sx = torch.where(self.chance(n, 0.5), -sx, sx)
         theta = torch.stack(
             [
                 torch.stack([cos * sx, (shear * cos - sin) * sy, shift[:, 0]], 1),
@@ -125,9 +136,7 @@ class Augmenter:
         c, n = self.config, len(out)
         x = grid[..., 0] / half[:, 0, None, None]
         y = grid[..., 1] / half[:, 1, None, None]
-        oval = (x / (0.95 + 0.35 * self.rand(n, 1, 1))) ** 2 + (
-            y / (0.98 + 0.3 * self.rand(n, 1, 1))
-        ) ** 2 > 1
+        oval = (x / (0.95 + 0.35 * self.rand(n, 1, 1))) ** 2 + (y / (0.98 + 0.3 * self.rand(n, 1, 1))) ** 2 > 1
         hidden = oval & self.chance(n, c.background)[:, None, None]
         tilt = self.randn(n, 1, 1) * 0.1
         above = y + tilt * x < -(0.6 + 0.5 * self.rand(n, 1, 1))
@@ -178,9 +187,7 @@ class Augmenter:
         for part in order[:count].chunk(2):
             if len(part):
                 small = round(14 + (size * 0.8 - 14) * float(self.rand(1)) ** 1.5)
-                tiny = F.interpolate(
-                    out[part], (small, small), mode="bilinear", antialias=True, align_corners=False
-                )
+                tiny = F.interpolate(out[part], (small, small), mode="bilinear", antialias=True, align_corners=False)
                 up = "bicubic" if self.rand(1) < 0.5 else "bilinear"
                 out[part] = F.interpolate(tiny, (size, size), mode=up, align_corners=False)
         order = torch.randperm(n, generator=self.generator)
@@ -233,7 +240,7 @@ class Augmenter:
             (n, 3, size, size), float32, in [0, 1].
         """
         # Small parts stay in the processor's cache, which makes this memory-bound work twice as fast.
-        parts = zip(crops.split(32), half.split(32), strict=True)
+        parts = zip(torch.split(crops, 32), torch.split(half, 32), strict=True)
         return torch.cat([self._part(c, h) for c, h in parts])
 
     def _part(self, crops: Tensor, half: Tensor) -> Tensor:

@@ -34,11 +34,8 @@ def align(image: Image.Image, points: npt.NDArray[np.float64]) -> npt.NDArray[np
     target = np.column_stack([np.array(LANDMARKS), np.ones(len(LANDMARKS))])
     back = np.linalg.lstsq(target, points, rcond=None)[0].T
     matrix = tuple(float(v) for v in back.ravel())
-    moved = image.transform(
-        SIZE, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC, fillcolor=(225, 225, 225)
-    )
-    linear: npt.NDArray[np.float32] = (np.asarray(moved, np.float32) / 255) ** 2.2
-    return linear
+    moved = image.transform(SIZE, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC, fillcolor=(225, 225, 225))
+    return np.asarray((np.asarray(moved, np.float32) / 255) ** 2.2, np.float32)
 
 
 def average(faces: Sequence[npt.NDArray[np.float32]]) -> Image.Image:

@@ -19,9 +19,9 @@ class Data:
 
     folder: str = "train"
     """Folder under the data root with ``labels.csv``; the only pictures that touch the weights."""
-    cache_size: int = 160
+    cache_size: int = 192
     """Side of the cached crop in pixels."""
-    cache_margin: float = 0.7
+    cache_margin: float = 1.0
     """Margin of the cached crop around the face box; the widest framing seen in training."""
     validation_share: float = 0.12
     """Share of the people of each set and gender that is kept for validation."""
@@ -48,6 +48,8 @@ class Augment:
     margin_wide: tuple[float, float] = (-0.08, 0.75)
     wide: float = 0.35
     """Share of pictures that take their margin from ``margin_wide``."""
+    whole: float = 0.2
+    """Share of pictures framed as whole photographs are: head and shoulders, squeezed to the square."""
     rotate: float = 12.0
     """Standard deviation of the rotation in degrees."""
     aspect: float = 0.12
@@ -99,6 +101,8 @@ class Schedule:
     """How many steps share one augmented batch: on a CPU, augmentation costs as much as learning."""
     evaluate_every: int = 500
     seed: int = 7
+    wrong_answers: float = 0.05
+    """Largest share of wrong answers per class that the decision rule allows on validation."""
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,58 @@ CANDIDATES: dict[str, Model] = {
             "layer_type": "basic",
         },
     ),
+    "regnet-x": Model(
+        "regnet",
+        {
+            "embedding_size": 24,
+            "hidden_sizes": (32, 64, 128, 256),
+            "depths": (1, 2, 4, 2),
+            "groups_width": 16,
+            "layer_type": "x",
+        },
+    ),
+    "regnet-y": Model(
+        "regnet",
+        {
+            "embedding_size": 24,
+            "hidden_sizes": (32, 64, 128, 224),
+            "depths": (1, 2, 4, 2),
+            "groups_width": 16,
+            "layer_type": "y",
+        },
+    ),
+    "mobilenet-v1": Model("mobilenet_v1", {"depth_multiplier": 0.5, "tf_padding": False}),
+    "mobilenet-v2": Model(
+        "mobilenet_v2",
+        {"depth_multiplier": 0.6, "finegrained_output": False, "tf_padding": False},
+    ),
+    "efficientnet": Model(
+        "efficientnet",
+        {
+            "width_coefficient": 0.45,
+            "depth_coefficient": 0.7,
+            "hidden_dim": 576,
+            "dropout_rate": 0.1,
+            "drop_connect_rate": 0.05,
+        },
+    ),
+    "convnext-v2": Model(
+        "convnextv2",
+        {"hidden_sizes": (24, 48, 96, 160), "depths": (2, 2, 4, 1), "patch_size": 4},
+    ),
+    "vit": Model(
+        "vit",
+        {
+            "hidden_size": 96,
+            "num_hidden_layers": 8,
+            "num_attention_heads": 4,
+            "intermediate_size": 288,
+            "patch_size": 10,
+            "hidden_dropout_prob": 0.0,
+        },
+    ),
 }
-"""Candidates by name."""
+"""Candidates by name: a few families, each cut down until its weights take less than 4 MB as float32."""
 
 
 def build_model(model: Model) -> Any:

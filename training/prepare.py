@@ -24,7 +24,8 @@ def open_picture(root: Path, row: Row) -> Image.Image:
     The files of the data set were written upright, so there is no EXIF orientation to apply.
     """
     with Image.open(root / row.folder / row.file) as image:
-        return image.convert("RGB")
+        upright: Image.Image = image.convert("RGB")
+    return upright
 
 
 def half_boxes(rows: Sequence[Row], margin: float) -> npt.NDArray[np.float32]:
@@ -71,9 +72,7 @@ def prepare(root: Path, cache: Path, data: Data) -> Path:
         if digest != row.sha256:
             raise ValueError(f"{row.file} is not the picture that labels.csv names")
         crop = crop_square(open_picture(root, row), row.face, data.cache_margin)
-        crops[i] = np.asarray(
-            crop.resize((data.cache_size, data.cache_size), Image.Resampling.BILINEAR)
-        )
+        crops[i] = np.asarray(crop.resize((data.cache_size, data.cache_size), Image.Resampling.BILINEAR))
     path = crops_path(cache, data)
     np.save(path, crops)
     return path

@@ -22,8 +22,9 @@ from training.config import Config, Schedule
 from training.data import Row, read_faces, split_by_person
 from training.models import build_model, build_processor, count_parameters
 from training.prepare import half_boxes, load_crops
+from training.validation import predict, validation_views
 
-__all__ = ["balanced_accuracy", "draw_weights", "learning_rate", "predict", "train", "train_step"]
+__all__ = ["balanced_accuracy", "draw_weights", "learning_rate", "train", "train_step"]
 
 
 def draw_weights(rows: Sequence[Row], power: float) -> npt.NDArray[np.float64]:
@@ -65,9 +66,14 @@ def balanced_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float, flo
     return sum(recalls) / 2, recalls[0], recalls[1]
 
 
+def _has_onednn() -> bool:
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return available
+
+
 def autocast(device: torch.device) -> torch.autocast:
     """bfloat16 where the machine multiplies it fast, else float32."""
-    fast = device.type == "cuda" or torch.backends.mkldnn.is_available()
+    fast = device.type == "cuda" or _has_onednn()
     return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
@@ -96,15 +102,6 @@ def train_step(
     torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
     optimiser.step()
     return float(loss.detach())
-
-
-@torch.no_grad()
-def predict(model: Any, pictures: Tensor, batch: int = 256) -> Tensor:
-    """Logits of normalised pictures: (n, 3, h, w) float32 -> (n, 2) float32, in evaluation mode and full precision."""
-    model.eval()
-    device = next(model.parameters()).device
-    parts = [model(part.to(device)).logits.float().cpu() for part in pictures.split(batch)]
-    return torch.cat(parts)
 
 
 def _optimiser(model: Any, schedule: Schedule) -> torch.optim.AdamW:
@@ -161,35 +158,6 @@ class Pool:
         return pictures, self.labels[chosen]
 
 
-def validation_views(
-    crops: Tensor, half: Tensor, config: Config, copies: int, seed: int
-) -> tuple[Tensor, Tensor]:
-    """The validation pictures as the product sees them, and spoilt as photographs are.
-
-    Args:
-        crops: (n, 3, s, s), uint8, cached crops.
-        half: (n, 2), float32.
-        config: The recipe.
-        copies: Number of spoilt views of each picture.
-        seed: Of the spoiling; fixed, so that runs compare.
-
-    Returns:
-        Clean views (n, 3, size, size) and spoilt ones (copies * n, 3, size, size), both normalised float32.
-    """
-    size, s = config.model.size, crops.shape[-1]
-    keep = s * (1 + 2 * config.model.margin) / (1 + 2 * config.data.cache_margin)
-    a = round((s - keep) / 2)
-    middle = crops[:, :, a : s - a, a : s - a].float() / 255
-    clean = F.interpolate(middle, (size, size), mode="bilinear", antialias=True)
-    augment = Augmenter(config.augment, size, config.data.cache_margin, seed)
-    spoilt = [
-        augment(c, h)
-        for _ in range(copies)
-        for c, h in zip(crops.split(256), half.split(256), strict=True)
-    ]
-    return normalise(clean), normalise(torch.cat(spoilt))
-
-
 def _teach(teachers: Sequence[Any], pictures: Tensor, temperature: float) -> Tensor:
     with torch.no_grad(), autocast(pictures.device):
         answers = [t(pictures).logits.float() for t in teachers]
@@ -202,6 +170,7 @@ def train(
     config: Config,
     out: Path,
     teachers: Sequence[Any] = (),
+    initial: Any = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Trains a candidate and writes its averaged weights.
@@ -212,6 +181,7 @@ def train(
         config: The recipe.
         out: Receives ``config.json``, ``model.safetensors``, ``preprocessor_config.json`` and ``log.json``.
         teachers: Trained classifiers of the same input size whose soft answers the student also learns.
+        initial: A classifier of the same kind to start from, trained on the same split.
         say: Receives a line per evaluation.
 
     Returns:
@@ -221,9 +191,7 @@ def train(
     torch.manual_seed(s.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows = read_faces(root, config.data.folder)
-    training, validation = split_by_person(
-        rows, config.data.validation_share, config.data.split_seed
-    )
+    training, validation = split_by_person(rows, config.data.validation_share, config.data.split_seed)
     crops = torch.from_numpy(load_crops(cache, config.data)).permute(0, 3, 1, 2)
     half = torch.from_numpy(half_boxes(rows, config.data.cache_margin))
     labels = torch.tensor([r.label for r in rows])
@@ -232,7 +200,7 @@ def train(
     clean, spoilt = validation_views(crops[validation], half[validation], config, 3, seed=99)
     held = labels[validation]
 
-    model = build_model(config.model).to(device, memory_format=torch.channels_last)
+    model = (build_model(config.model) if initial is None else initial).to(device, memory_format=torch.channels_last)
     ema = copy.deepcopy(model)
     optimiser = _optimiser(model, s)
     augment = Augmenter(config.augment, config.model.size, config.data.cache_margin, s.seed)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.averages import LANDMARKS, SIZE, align, average
+from training.data import Row
+from training.evaluate import abstention, age_band, frame, is_adult, summary, wilson
+from training.spoil import SPOILERS
+
+
+def test_wilson_against_known_values() -> None:
+    low, high = wilson(9, 10)
+    assert low == pytest.approx(0.5958, abs=1e-4)
+    assert high == pytest.approx(0.9821, abs=1e-4)
+    assert wilson(0, 0) == (0.0, 1.0)
+    assert wilson(10, 10)[1] == pytest.approx(1.0)
+
+
+def test_summary_counts_both_genders() -> None:
+    labels = np.array([0] * 10 + [1] * 30)
+    right = np.array([True] * 8 + [False] * 2 + [True] * 30)
+    out = summary(right, labels)
+    assert out["female"]["accuracy"] == 0.8
+    assert out["male"]["accuracy"] == 1.0
+    assert out["balanced"] == 0.9
+    assert out["gap"] == -0.2
+    assert out["interval"][0] < 0.9 < out["interval"][1]
+
+
+def test_summary_of_one_gender_has_no_balance() -> None:
+    out = summary(np.array([True]), np.array([1]))
+    assert out["female"]["accuracy"] is None
+    assert "balanced" not in out
+
+
+def test_abstention() -> None:
+    logits = np.array([[4.0, 0.0], [0.2, 0.0], [0.0, 4.0], [0.0, 4.0]])
+    labels = np.array([0, 1, 1, 0])
+    out = abstention(logits, labels, {"temperature": 1.0, "thresholds": {"female": 0.8, "male": 0.8}})
+    assert out["uncertain"] == 0.25
+    assert out["right_of_given"] == pytest.approx(2 / 3, abs=1e-4)
+    assert out["right_of_answer_male"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("age", "band", "adult"),
+    [("0", "0-9", False), ("17", "10-17", False), ("18", "18-29", True), ("90", "60+", True), ("", "", True),
+     ("baby", "baby", False), ("adult", "adult", True)],
+)  # fmt: skip
+def test_ages(age: str, band: str, adult: bool) -> None:
+    assert age_band(age) == band
+    assert is_adult(age) == adult
+
+
+def test_frame() -> None:
+    image = Image.new("RGB", (100, 120))
+    row = Row("", "", "male", "", "", "", "", "", 100, 120, (20.0, 20.0, 60.0, 70.0), "")
+    assert frame(image, row, "face", 0.25).size == (75, 75)
+    assert frame(image, row, "image", 0.25).size == (100, 120)
+
+
+@pytest.mark.parametrize("name", sorted(SPOILERS))
+def test_spoilers_keep_rgb(name: str) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8))
+    spoilt = SPOILERS[name](image)
+    assert spoilt.mode == "RGB"
+    assert spoilt.width == spoilt.height
+
+
+def test_alignment_leaves_an_aligned_picture_alone() -> None:
+    generator = np.random.default_rng(0)
+    small = Image.fromarray(generator.integers(0, 256, (12, 10, 3), np.uint8))
+    image = small.resize(SIZE, Image.Resampling.BICUBIC)
+    aligned = align(image, np.array(LANDMARKS))
+    assert aligned.shape == (SIZE[1], SIZE[0], 3)
+    back = np.round(255 * aligned ** (1 / 2.2))
+    np.testing.assert_allclose(back, np.asarray(image), atol=1)
+
+
+def test_average_is_symmetric() -> None:
+    faces = [np.random.default_rng(i).random((6, 8, 3)).astype(np.float32) for i in range(3)]
+    mean = np.asarray(average(faces))
+    np.testing.assert_array_equal(mean, mean[:, ::-1])

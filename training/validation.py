@@ -1,0 +1,93 @@
+"""The pictures on which choices are made: people of the trainable pool whom no weight has seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+from transformers import AutoModelForImageClassification
+
+from training.augment import Augmenter, normalise
+from training.calibrate import Decision, fit_decision
+from training.config import Config
+from training.data import read_faces, split_by_person
+from training.prepare import half_boxes, load_crops
+
+__all__ = ["decide", "predict", "validation_views"]
+
+COPIES = 8
+"""Spoilt views of each validation picture that the decision rule is fitted on."""
+
+
+@torch.no_grad()
+def predict(model: Any, pictures: Tensor, batch: int = 256) -> Tensor:
+    """Logits of normalised pictures: (n, 3, h, w) float32 -> (n, 2) float32, in evaluation mode and full precision."""
+    model.eval()
+    device = next(model.parameters()).device
+    parts = [model(part.to(device)).logits.float().cpu() for part in torch.split(pictures, batch)]
+    return torch.cat(parts)
+
+
+def validation_views(crops: Tensor, half: Tensor, config: Config, copies: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The validation pictures as the product sees them, and spoilt as photographs are.
+
+    Args:
+        crops: (n, 3, s, s), uint8, cached crops.
+        half: (n, 2), float32.
+        config: The recipe.
+        copies: Number of spoilt views of each picture.
+        seed: Of the spoiling; fixed, so that runs compare.
+
+    Returns:
+        Clean views (n, 3, size, size) and spoilt ones (copies * n, 3, size, size), both normalised float32.
+    """
+    size, s = config.model.size, crops.shape[-1]
+    keep = s * (1 + 2 * config.model.margin) / (1 + 2 * config.data.cache_margin)
+    a = round((s - keep) / 2)
+    middle = crops[:, :, a : s - a, a : s - a].float() / 255
+    clean = F.interpolate(middle, (size, size), mode="bilinear", antialias=True)
+    augment = Augmenter(config.augment, size, config.data.cache_margin, seed)
+    spoilt = [
+        augment(c, h)
+        for _ in range(copies)
+        for c, h in zip(torch.split(crops, 256), torch.split(half, 256), strict=True)
+    ]
+    return normalise(clean), normalise(torch.cat(spoilt))
+
+
+def decide(root: Path, cache: Path, config: Config, checkpoint: Path) -> Decision:
+    """Fits the decision rule of a checkpoint and writes it beside the weights.
+
+    Portraits of unseen people are much easier than photographs: on clean ones nearly every answer is right at any
+    threshold. The rule is fitted on spoilt views of them, which are wrong as often as photographs are.
+
+    Args:
+        root: The data root.
+        cache: Where ``prepare`` put the crops.
+        config: The recipe.
+        checkpoint: The folder; receives ``decision.json``.
+
+    Returns:
+        The rule.
+    """
+    rows = read_faces(root, config.data.folder)
+    share, seed = config.data.validation_share, config.data.split_seed
+    held = split_by_person(rows, share, seed)[1]
+    crops = torch.from_numpy(load_crops(cache, config.data)[held]).permute(0, 3, 1, 2)
+    half = torch.from_numpy(half_boxes(rows, config.data.cache_margin))[held]
+    spoilt = validation_views(crops, half, config, COPIES, seed=199)[1]
+    model = AutoModelForImageClassification.from_pretrained(checkpoint)
+    logits = predict(model, spoilt).numpy().astype(np.float64)
+    labels = np.tile([rows[i].label for i in held], COPIES)
+    limit = config.schedule.wrong_answers
+    provenance = (
+        f"{len(held)} pictures of people held out of training, {COPIES} spoilt views of each; "
+        f"at most {100 * limit:g} % of the answers of either class wrong"
+    )
+    rule = fit_decision(logits, labels, limit, provenance)
+    rule.write(checkpoint / "decision.json")
+    return rule
