@@ -1,7 +1,7 @@
 """Rewrites the parts of README.md that the program itself writes: option lists and a transcript.
 
-    python docs/update_readme.py          # rewrite
-    python docs/update_readme.py --check  # exit 1 when something is out of date
+python docs/update_readme.py          # rewrite
+python docs/update_readme.py --check  # exit 1 when something is out of date
 """
 
 from __future__ import annotations
