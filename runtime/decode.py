@@ -113,7 +113,6 @@ def _from_file(file: IO[bytes], name: str, limits: Limits, target: tuple[int, in
         if target is not None and picture.format in ("JPEG", "MPO"):
             side = REDUCED_AT_LEAST * max(target)
             picture.draft(None, (side, side))
-        reader.pixels()
         return _upright_rgb(picture, name)
 
 

@@ -70,6 +70,22 @@ _SIGNED = frozenset(
 )
 """Formats with a signature long enough that a file which bears it is that format, if a broken one."""
 
+_UNGUARDED = frozenset({"BLP", "ICNS", "JPEG2000"})
+"""Formats whose pixels do not pass through :class:`GuardedReader` call by call, so that it cannot see where they end.
+"""
+
+_HEADER = {"JPEG": (256_000, 16 << 20), "TIFF": (256_000, 256 << 20)}
+_HEADER_MOST = (256_000, 64 << 20)
+_HEADER_UNSIGNED = (20_000, 1 << 20)
+"""Most reads and most bytes in a header. Real ones take a few hundred reads; a TIFF directory has up to 65,535
+entries. For JPEG less, because Pillow joins EXIF segments one by one, in time that grows with the square of their
+number; for TIFF more, because Photoshop keeps its layers in a tag; for formats without a signature next to nothing,
+because their plugins would search any long text."""
+
+_TIFF_VALUES = 1 << 20
+"""Most numbers in one tag of a TIFF directory. Pillow makes a Python tuple of them, 36 bytes each; 89 megapixels in
+tiles of 16 x 16 need 350,000 offsets."""
+
 _REFUSED = (
     (b"%!PS", "an EPS or PostScript file, which only an external program could draw"),
     (b"\xc5\xd0\xd3\xc6", "an EPS file, which only an external program could draw"),
@@ -176,21 +192,38 @@ def _try_format(
             return None
         if format_name in _SIGNED:
             recognised.append(format_name)
-        _check_nested(format_name, file, name, limits)
-        file.seek(0)
+        if ImageFile.LOAD_TRUNCATED_IMAGES and format_name in _UNGUARDED:
+            raise ImageError(
+                Status.UNSUPPORTED_FORMAT,
+                f"{name} is a {format_name} picture, which is not read while "
+                "PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set: a cut-off file would pass for a whole one.",
+            )
+        _check_before(format_name, file, name, limits)
+        if format_name == "ICO":
+            file.seek(0)
+            file.pixels(bounded=True)  # which its plugin decodes while it opens the file
+        else:
+            file.header(*_HEADER.get(format_name, _HEADER_MOST if accept else _HEADER_UNSIGNED))
         return factory(cast("IO[bytes]", file), "")
     except (SyntaxError, IndexError, TypeError, struct.error):
         return None  # "not mine", in the protocol of Pillow's plugins
+    except OSError:
+        # A plugin without a signature tries its luck on any text; one with a signature means what it says.
+        if accept:
+            raise
+        return None
 
 
 def _check_opened(
     opened: ImageFile.ImageFile, format_name: str, file: GuardedReader, name: str, limits: Limits
 ) -> None:
-    cost = _COST.get(format_name, 1.0)
-    for tile in opened.tile:
-        codec = str(tile[0])
-        written_in_python = codec in Image.DECODERS
-        cost = max(cost, _COST.get(codec, _PYTHON_DECODER_COST if written_in_python else 1.0))
+    codecs = {str(tile[0]) for tile in opened.tile}
+    in_python = codecs & Image.DECODERS.keys()
+    cost = max(
+        _COST.get(format_name, 1.0),
+        *(_COST.get(codec, _PYTHON_DECODER_COST) for codec in in_python),
+        1.0,
+    )
     check_pixels(opened.size, name, limits, cost)
     if format_name == "TIFF":
         # libtiff takes memory for one whole tile, which may be larger than the picture.
@@ -201,6 +234,7 @@ def _check_opened(
     elif format_name == "BLP":
         for size in _blp_jpeg_size(file):
             check_pixels(size, name, limits)
+    file.pixels(bounded=not in_python)
 
 
 def _not_identified(prefix: bytes, recognised: list[str], name: str) -> ImageError:
@@ -239,30 +273,54 @@ def _open_heif(file: GuardedReader, name: str, limits: Limits) -> Image.Image:
     return cast("Image.Image", heif.to_pillow())
 
 
-def _check_nested(format_name: str, file: GuardedReader, name: str, limits: Limits) -> None:
-    """Checks the pictures inside an icon file, whose sizes may differ from what its directory says.
-
-    Before the file is opened, because Pillow decodes the pixels of an ICO file while it does that.
-    """
+def _check_before(format_name: str, file: GuardedReader, name: str, limits: Limits) -> None:
+    """Checks what a plugin would act upon before it tells the picture's size."""
     if format_name == "ICO":
-        file.seek(4)
-        (count,) = struct.unpack("<H", file.read(2))
-        entries = file.read(16 * count)
-        for at in range(12, len(entries) - 3, 16):
-            file.seek(struct.unpack_from("<I", entries, at)[0])
-            check_pixels(_embedded_size(file.read(64)), name, limits)
+        _check_ico(file, name, limits)
     elif format_name == "ICNS":
-        file.seek(4)
-        (end,) = struct.unpack(">I", file.read(4))
-        at = 8
-        while at + 8 <= end:
-            file.seek(at + 4)
-            head = file.read(4 + 64)
-            if len(head) < 4:
-                return
-            (length,) = struct.unpack(">I", head[:4])
-            check_pixels(_embedded_size(head[4:]), name, limits, _COST["JPEG2000"])
-            at += max(length, 8)
+        _check_icns(file, name, limits)
+    elif format_name == "TIFF":
+        _check_tiff_directory(file, name)
+
+
+def _check_ico(file: GuardedReader, name: str, limits: Limits) -> None:
+    """Checks the pictures inside an icon, whose sizes may differ from what its directory says."""
+    file.seek(4)
+    (count,) = struct.unpack("<H", file.read(2))
+    entries = file.read(16 * count)
+    for at in range(12, len(entries) - 3, 16):
+        file.seek(struct.unpack_from("<I", entries, at)[0])
+        check_pixels(_embedded_size(file.read(64)), name, limits)
+
+
+def _check_icns(file: GuardedReader, name: str, limits: Limits) -> None:
+    file.seek(4)
+    (end,) = struct.unpack(">I", file.read(4))
+    at = 8
+    while at + 8 <= end:
+        file.seek(at + 4)
+        head = file.read(4 + 64)
+        if len(head) < 4:
+            return
+        check_pixels(_embedded_size(head[4:]), name, limits, _COST["JPEG2000"])
+        at += max(struct.unpack(">I", head[:4])[0], 8)
+
+
+def _check_tiff_directory(file: GuardedReader, name: str) -> None:
+    """Refuses a first directory with tags of more values than any picture has use for (TIFF 6.0, section 2)."""
+    file.seek(0)
+    head = file.read(16)
+    order = "<" if head[:2] == b"II" else ">"
+    big = struct.unpack_from(order + "H", head, 2)[0] == 43  # BigTIFF
+    (offset,) = struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)
+    file.seek(offset)
+    (count,) = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))
+    size = 20 if big else 12
+    entries = file.read(size * min(count, 65_535))
+    for at in range(0, len(entries) - size + 1, size):
+        kind, values = struct.unpack_from(order + ("HQ" if big else "HI"), entries, at + 2)
+        if kind not in (1, 2, 6, 7) and values > _TIFF_VALUES:  # BYTE, ASCII, SBYTE, UNDEFINED stay bytes
+            raise ImageError(Status.UNREADABLE, f"{name} has a TIFF tag of {values:,} values; it is broken.")
 
 
 def _embedded_size(head: bytes) -> tuple[int, int]:

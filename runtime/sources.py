@@ -14,34 +14,34 @@ from runtime.errors import ImageError
 from runtime.limits import Limits
 from runtime.prediction import Status
 
-__all__ = ["GuardedReader", "check_bytes", "open_bytes", "open_path", "open_stream", "shown"]
+__all__ = ["EndlessError", "GuardedReader", "check_bytes", "open_bytes", "open_path", "open_stream", "shown"]
 
-_READS = 1_000_000
-"""Most calls of ``read`` a header may take. Real ones take a few hundred; a file made of millions of empty segments
-would keep Pillow's Python loops busy for minutes and fill the memory with their list."""
-
-_HEADER_BYTES = 64 * 1024 * 1024
-"""Most bytes that such calls may ask for in a header. Pillow joins the EXIF segments of a JPEG one by one, in time
-that grows with the square of their number."""
+_UNBOUNDED = 1 << 62
+_PIXEL_READS = 500_000
+"""Most calls of ``read`` for the pixels: a 256 MiB PNG in chunks of 8 KiB takes a quarter of that."""
 
 _NOT_FOUND = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL)
 
 
-class GuardedReader:
-    """A binary file as Pillow sees it, which ends endless headers and never hides the end of the file.
+class EndlessError(OSError):
+    """A file asks for more reads than any real picture of its format."""
 
-    Two phases: while the header is read, the number and volume of reads are bounded; :meth:`pixels` ends that phase.
-    From then on, where the application has set ``PIL.ImageFile.LOAD_TRUNCATED_IMAGES``, reading past the end of the
-    file is an error, because Pillow would otherwise fill the rest of the picture with grey.
+
+class GuardedReader:
+    """A binary file as Pillow sees it, which ends endless files and never hides the end of a short one.
+
+    A file made of millions of empty segments would keep Pillow's Python loops busy for minutes and fill the memory
+    with their list, so the number and the volume of reads are bounded: for a header by :meth:`header`, for pixels by
+    :meth:`pixels`. From then on, where the application has set ``PIL.ImageFile.LOAD_TRUNCATED_IMAGES``, reading past
+    the end of the file is an error, because Pillow would otherwise fill the rest of the picture with grey.
 
     Only the methods that Pillow's plugins use are there. Closing it closes nothing.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._reads = _READS
-        self._volume = _HEADER_BYTES
         self._strict = False
+        self._reads = self._volume = _UNBOUNDED
         # libtiff reads through the descriptor, or takes the bytes as they lie in memory: no copy either way.
         if isinstance(file, io.BytesIO):
             self.getvalue = file.getvalue
@@ -50,16 +50,23 @@ class GuardedReader:
         self.seek = file.seek
         self.tell = file.tell
 
-    def pixels(self) -> None:
-        """Ends the header: what is read from here on are pixels, as many as the limits allow."""
-        self._reads = self._volume = 1 << 62
+    def header(self, reads: int, volume: int) -> None:
+        """Begins a header, at the start of the file: at most so many reads, of so many bytes together."""
+        self._file.seek(0)
+        self._reads, self._volume = reads, volume
+
+    def pixels(self, *, bounded: bool) -> None:
+        """Ends the header; ``bounded`` for a decoder that reads in blocks rather than byte by byte."""
+        self._reads = _PIXEL_READS if bounded else _UNBOUNDED
+        self._volume = _UNBOUNDED
         self._strict = bool(ImageFile.LOAD_TRUNCATED_IMAGES)
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Reads like any binary file.
 
         Raises:
-            OSError: If the header takes too much, or the file ends within the pixels in strict mode.
+            EndlessError: If there were too many reads.
+            OSError: If the file ends within the pixels where that would go unseen.
         """
         if size is None or size < 0:
             return self._file.read()
@@ -102,7 +109,7 @@ class GuardedReader:
         self._reads -= 1
         self._volume -= volume
         if self._reads < 0 or self._volume < 0:
-            raise OSError("the header does not end")
+            raise EndlessError("it is made of too many pieces")
 
 
 def shown(path: str | bytes) -> str:
