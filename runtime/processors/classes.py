@@ -162,7 +162,7 @@ CLASSES: Mapping[str, ProcessorClass] = MappingProxyType(
         "MobileNetV1ImageProcessor": _class(_BY_SIZE, rules.resize_by_size, rules.center_crop, **_MOBILENET),
         "MobileNetV2ImageProcessor": _class(_BY_SIZE, rules.resize_by_size, rules.center_crop, **_MOBILENET),
         "MobileViTImageProcessor": _class(
-            f"{_BY_SIZE}, turns RGB into BGR; never normalises",
+            f"{_BY_SIZE}; turns RGB into BGR, and never normalises",
             rules.resize_by_size,
             rules.center_crop,
             size=_short(224),

@@ -240,7 +240,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "MobileViT, not flipped": {"image_processor_type": "MobileViTImageProcessor", "do_flip_channel_order": False},
     "MobileViT, no rescale": {"image_processor_type": "MobileViTImageProcessor", "do_rescale": False},
-    # Perceiver, PoolFormer
+    # Perceiver, PoolFormer, PVT, ViT hybrid
     "Perceiver of 2021": {"feature_extractor_type": "PerceiverFeatureExtractor", "crop_size": 256, "size": 224},
     "Perceiver, oblong": {"image_processor_type": "PerceiverImageProcessor", "crop_size": [99, 120], "size": [70, 110]},
     "Perceiver, crop beyond": {"image_processor_type": "PerceiverImageProcessor", "crop_size": 99, "size": 128},
@@ -252,6 +252,14 @@ CASES: dict[str, dict[str, Any]] = {
         "image_processor_type": "PoolFormerImageProcessor",
         "crop_pct": None,
         "size": {"height": 99, "width": 120},
+    },
+    "PVT, oblong": {"image_processor_type": "PvtImageProcessor", "size": [99, 120], "resample": 3},
+    "ViT hybrid 384": {
+        "image_processor_type": "ViTHybridImageProcessor",
+        "size": {"shortest_edge": 384},
+        "crop_size": {"height": 384, "width": 384},
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
     },
     # Segformer, SigLIP, TextNet
     "Segformer of 2021": {
