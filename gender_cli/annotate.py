@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -43,6 +44,10 @@ _MOST_SIDE: Final = 2400
 
 _LEAST_FONT: Final = 14
 """Pixels; smaller letters cannot be read."""
+
+
+_JPEG_SIDE: Final = 65_500
+"""Pixels; the JPEG library writes no longer side."""
 
 
 def annotator(folder: Path, classifier: Classifier, *, lang: str = "en") -> SideOutput:
@@ -124,14 +129,19 @@ def annotate(picture: Image.Image, people: Sequence[Person], *, lang: str = "en"
 def save_new(picture: Image.Image, folder: Path, stem: str, suffix: str) -> Path:
     """Writes a picture under a name that was free: ``stem.suffix``, else ``stem-2.suffix`` and so on.
 
+    ``.jpg`` becomes ``.png`` for a picture that JPEG cannot hold.
+
     Raises:
         OptionError: If the folder cannot be written to.
     """
     content = io.BytesIO()
-    if suffix == ".jpg":
+    if suffix == ".jpg" and max(picture.size) <= _JPEG_SIDE:
         picture.save(content, "JPEG", quality=92)
     else:
+        suffix = ".png"
         picture.save(content, "PNG")
+    # Room for a number and the suffix within the 255 bytes that file systems give a name.
+    stem = os.fsdecode(os.fsencode(stem)[:200])
     for number in itertools.count(1):
         path = folder / (f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}")
         try:
