@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import AutoModelForImageClassification
 
 from training.augment import Augmenter, normalise
-from training.calibrate import Decision, fit_decision
+from training.calibrate import Decision, fit_decision, fit_offset
 from training.config import Config
 from training.data import read_faces, split_by_person
 from training.prepare import half_boxes, load_crops
@@ -59,8 +59,15 @@ def validation_views(crops: Tensor, half: Tensor, config: Config, copies: int, s
     return normalise(clean), normalise(torch.cat(spoilt))
 
 
+def even_out(model: Any, offset: float) -> None:
+    """Adds an offset to the bias of class 0 against class 1, half to either, in the last layer of a classifier."""
+    last = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.out_features == 2][-1]
+    with torch.no_grad():
+        last.bias.add_(torch.tensor([offset / 2, -offset / 2]))
+
+
 def decide(root: Path, cache: Path, config: Config, checkpoint: Path) -> Decision:
-    """Fits the decision rule of a checkpoint and writes it beside the weights.
+    """Evens out a checkpoint's errors, fits its decision rule and writes both.
 
     Portraits of unseen people are much easier than photographs: on clean ones nearly every answer is right at any
     threshold. The rule is fitted on spoilt views of them, which are wrong as often as photographs are.
@@ -69,7 +76,7 @@ def decide(root: Path, cache: Path, config: Config, checkpoint: Path) -> Decisio
         root: The data root.
         cache: Where ``prepare`` put the crops.
         config: The recipe.
-        checkpoint: The folder; receives ``decision.json``.
+        checkpoint: The folder; receives ``decision.json``, and new biases in its last layer.
 
     Returns:
         The rule.
@@ -83,6 +90,10 @@ def decide(root: Path, cache: Path, config: Config, checkpoint: Path) -> Decisio
     model = AutoModelForImageClassification.from_pretrained(checkpoint)
     logits = predict(model, spoilt).numpy().astype(np.float64)
     labels = np.tile([rows[i].label for i in held], COPIES)
+    offset = fit_offset(logits, labels)
+    even_out(model, offset)
+    model.save_pretrained(checkpoint, safe_serialization=True)
+    logits += [offset / 2, -offset / 2]
     limit = config.schedule.wrong_answers
     provenance = (
         f"{len(held)} pictures of people held out of training, {COPIES} spoilt views of each; "

@@ -6,7 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.calibrate import Decision, answer_error, balance, fit_decision, fit_temperature, fit_threshold, softmax
+from training.calibrate import (
+    Decision,
+    answer_error,
+    balance,
+    fit_decision,
+    fit_offset,
+    fit_temperature,
+    fit_threshold,
+    softmax,
+)
 
 
 def scores(n: int, women: float, sharpness: float, noise: float) -> tuple[np.ndarray, np.ndarray]:
@@ -52,6 +61,17 @@ def test_temperature_undoes_a_scale() -> None:
     logits, labels = scores(4000, 0.5, 1.0, 0.8)
     plain = fit_temperature(logits, labels)
     assert fit_temperature(logits * 2, labels) == pytest.approx(2 * plain, rel=0.03)
+
+
+def test_offset_makes_both_recalls_equal() -> None:
+    logits, labels = scores(4000, 0.3, 1.0, 0.8)
+    logits[:, 0] -= 0.7
+    offset = fit_offset(logits, labels)
+    assert offset == pytest.approx(0.7, abs=0.15)
+    logits[:, 0] += offset
+    right = logits.argmax(1) == labels
+    assert right[labels == 0].mean() == pytest.approx(right[labels == 1].mean(), abs=0.01)
+    assert abs(fit_offset(logits, labels)) <= 0.01
 
 
 def test_file_has_the_fields_of_the_bundle(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_prepare_caches_faces_only_and_in_order(root: Path, tmp_path: Path) -> None:
-    data = Data(cache_size=32)
+    data = Data(cache_size=32, cache_margin=0.7)
     prepare(root, tmp_path / "cache", data)
     crops = load_crops(tmp_path / "cache", data)
     rows = read_faces(root, "train")

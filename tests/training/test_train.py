@@ -12,7 +12,7 @@ from transformers import AutoModelForImageClassification, ViTImageProcessor
 from training.config import Config, Model, Schedule
 from training.models import CANDIDATES, build_model, build_processor, count_parameters
 from training.train import Pool, balanced_accuracy, learning_rate, save, train_step
-from training.validation import predict
+from training.validation import even_out, predict
 
 TINY = Model(
     "resnet",
@@ -44,6 +44,15 @@ def test_checkpoint_round_trips_through_transformers(tmp_path: Path) -> None:
     assert again.config.label2id == {"female": 0, "male": 1}
     x = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(predict(again, x), predict(model, x))
+
+
+def test_even_out_moves_the_difference_of_the_logits() -> None:
+    model = build_model(TINY).eval()
+    x = torch.randn(3, 3, 32, 32)
+    before = predict(model, x)
+    even_out(model, 0.6)
+    after = predict(model, x)
+    torch.testing.assert_close(after - before, torch.tensor([[0.3, -0.3]]).repeat(3, 1), atol=1e-5, rtol=0)
 
 
 def test_processor_is_pillow_bilinear(tmp_path: Path) -> None:
