@@ -28,7 +28,18 @@ if TYPE_CHECKING:
 
     from gender_cli.inputs import Item
 
-__all__ = ["MIXED", "ResultsFile", "Tally", "WriteError", "csv_restore", "csv_safe", "lock", "outcome", "write_line"]
+__all__ = [
+    "MIXED",
+    "ResultsFile",
+    "Tally",
+    "WriteError",
+    "csv_restore",
+    "csv_safe",
+    "file_key",
+    "lock",
+    "outcome",
+    "write_line",
+]
 
 # File descriptors all through, which pathlib has no methods for:
 # ruff: noqa: PTH116
@@ -274,9 +285,12 @@ def _stamp(path: str) -> dict[str, int] | None:
 
 
 def _key(path: str, stamp: dict[str, int] | None) -> bytes:
-    """Returns 16 bytes for a path, size and mtime: small, so that a set of a hundred thousand is too."""
-    size, mtime = (stamp["size"], stamp["mtime_ns"]) if stamp else (None, None)
-    return hashlib.blake2b(f"{size} {mtime} {path}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return file_key(path, stamp["size"], stamp["mtime_ns"]) if stamp else file_key(path, None, None)
+
+
+def file_key(path: str, size: int | None, mtime_ns: int | None) -> bytes:
+    """Returns 16 bytes that stand for a path, size and mtime: small, so that a set of a hundred thousand is too."""
+    return hashlib.blake2b(f"{size} {mtime_ns} {path}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def write_line(descriptor: int, line: bytes, length: int) -> None:

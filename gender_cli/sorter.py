@@ -1,0 +1,444 @@
+"""Sorting predictions into folders: which folder, which name, and the journal around every step."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, final
+
+from gender_cli.inputs import printable
+from gender_cli.journal import JOURNAL_NAME, Entry, Header, Journal, State
+from gender_cli.naming import Namer
+from gender_cli.placing import MODES, digest, place, settle, withdraw
+from gender_cli.results import WriteError, file_key, outcome
+from gender_cli.vocabulary import display
+from runtime.errors import OptionError
+from runtime.prediction import Status
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from gender_cli.inputs import Item
+    from runtime.prediction import Prediction
+
+__all__ = [
+    "FAILED",
+    "SortOptions",
+    "SortTally",
+    "Sorter",
+    "open_journal",
+    "part_name",
+    "resolve",
+    "run_sort",
+    "settle_open",
+]
+
+# Plain strings all through: a path must come back from the journal exactly as it went in.
+# ruff: noqa: PTH100, PTH102, PTH103, PTH110, PTH112, PTH114, PTH116, PTH117, PTH118, PTH119, PTH120, PTH206
+
+FAILED = "failed"
+"""The folder's key for pictures that could not be classified; a status of its own may have another folder."""
+
+_STAYS = frozenset({Status.NOT_FOUND.value, Status.PERMISSION_DENIED.value, Status.NOT_A_FILE.value})
+"""There is no file that could be put anywhere."""
+
+_FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+"""What will fail for the next picture as well."""
+
+
+@dataclass(frozen=True)
+class SortOptions:
+    """What a sort is told.
+
+    Attributes:
+        source: The folder, or the one file, to sort.
+        destination: The folder to sort into; made if it is not there.
+        mode: ``copy``, ``move``, ``hardlink`` or ``symlink``.
+        names: Folder names that differ from the default, by label, status, ``failed`` or ``mixed``.
+        keep_tree: Make the folders inside ``source`` again inside each answer's folder.
+        mixed: Put photographs whose people differ into a folder of their own.
+        journal: The journal's file; by default :data:`~gender_cli.journal.JOURNAL_NAME` in ``destination``.
+        dry_run: Write nothing.
+        model: What gives the answers, for the journal; a sort is not gone on with by another model.
+    """
+
+    source: str
+    destination: str
+    mode: str = "copy"
+    names: Mapping[str, str] = field(default_factory=dict)
+    keep_tree: bool = False
+    mixed: bool = False
+    journal: str | None = None
+    dry_run: bool = False
+    model: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise OptionError(f"The mode {self.mode!r} is none of {', '.join(MODES)}.")
+        for key, name in self.names.items():
+            if not name or name in (os.curdir, os.pardir) or any(c in name for c in "/\\\0") or os.path.isabs(name):
+                raise OptionError(f"{name!r} cannot be the name of the folder for {key}.")
+
+    def folder(self, answer: str) -> str:
+        """Returns the name of the folder for an answer."""
+        if answer in self.names:
+            return self.names[answer]
+        if answer in _STATUSES:
+            return self.names.get(FAILED, FAILED)
+        return display(answer).replace("/", "_").replace("\\", "_")
+
+
+_STATUSES = frozenset(status.value for status in Status)
+
+
+@dataclass
+class SortTally:
+    """What became of the pictures of a sort, those of the runs it goes on with among them.
+
+    Attributes:
+        placed: Pictures that were put somewhere, by folder name.
+        equal: Pictures whose equal was there already.
+        left: Pictures left where they are for another reason, by that reason (mostly a status).
+        failed: Pictures that were not classified, wherever they are now.
+        held: How many of all of them earlier runs had dealt with.
+    """
+
+    placed: Counter[str] = field(default_factory=Counter)
+    equal: int = 0
+    left: Counter[str] = field(default_factory=Counter)
+    failed: int = 0
+    held: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many pictures there were."""
+        return self.placed.total() + self.equal + self.left.total()
+
+    @property
+    def exit_code(self) -> int:
+        """1 when a picture was not classified or could not be put anywhere, else 0."""
+        return 1 if self.failed or self.left else 0
+
+    def sentence(self) -> str:
+        """Returns the tally for people."""
+        parts = [f"{count} {name}" for name, count in sorted(self.placed.items())]
+        if self.equal:
+            parts.append(f"{self.equal} there already")
+        if self.left:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.left.items()))
+            parts.append(f"{self.left.total()} left where they are ({reasons})")
+        text = f"{self.total} picture{'' if self.total == 1 else 's'}" + (f": {', '.join(parts)}" if parts else "")
+        return f"{text}; {self.held} of them by an earlier run." if self.held else f"{text}."
+
+
+def run_sort(
+    predictions: Iterable[tuple[str, Prediction]],
+    options: SortOptions,
+    *,
+    report: Callable[[str], None] | None = None,
+    plan: Callable[[str], None] | None = None,
+) -> SortTally:
+    """Sorts pictures by predictions that are there already; goes on where an earlier run of the same sort ended.
+
+    Args:
+        predictions: Path and prediction of each picture; the paths lie in ``options.source``.
+        options: What to do.
+        report: Called with a sentence for each picture that is left where it is.
+        plan: Called with a line for each picture that is put somewhere (or would be, in a dry run).
+
+    Returns:
+        The tally.
+
+    Raises:
+        OptionError: If the options do not fit the file system or the journal.
+        WriteError: If nothing more can be written (disk full); the sort can be gone on with.
+    """
+    with Sorter(options, report=report, plan=plan) as sorter:
+        for path, prediction in predictions:
+            if not sorter.holds(path):
+                sorter.put(path, prediction)
+        return sorter.tally
+
+
+@final
+class Sorter:
+    """An open sort. Use it as a context manager: read inputs through :meth:`missing`, hand answers to :meth:`put`.
+
+    Attributes:
+        source: The folder sorted, absolute, without symbolic links.
+        start: The folder again, or the one file in it that is to be sorted.
+        destination: The folder sorted into, absolute, without symbolic links.
+        journal_path: The journal's file.
+        tally: What became of the pictures so far.
+    """
+
+    def __init__(
+        self,
+        options: SortOptions,
+        *,
+        report: Callable[[str], None] | None = None,
+        plan: Callable[[str], None] | None = None,
+    ) -> None:
+        self.options = options
+        self.tally = SortTally()
+        self._report = report or (lambda sentence: None)
+        self._plan = plan or (lambda line: None)
+        self.source, self.destination = resolve(options)
+        folder = os.path.isdir(options.source)
+        self.start = self.source if folder else os.path.join(self.source, os.path.basename(options.source))
+        self.journal_path = os.path.abspath(options.journal or os.path.join(self.destination, JOURNAL_NAME))
+        self._namer = Namer(self.destination, dry_run=options.dry_run)
+        self._journal = self._open()
+        self._held: dict[bytes, str] = {}
+        if self._journal is not None:
+            try:
+                self._take_over(self._journal)
+            except BaseException:
+                self._journal.close()
+                raise
+
+    def holds(self, path: str) -> bool:
+        """Returns whether an earlier run dealt with this picture, and it has not changed since."""
+        if not self._held:
+            return False
+        try:
+            info = os.stat(path)
+            return file_key(self._relative(path), info.st_size, info.st_mtime_ns) in self._held
+        except (OSError, ValueError):
+            return False
+
+    def missing(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yields the inputs that no earlier run dealt with."""
+        for item in items:
+            if item.problem is None and self.holds(item.path):
+                continue
+            if item.path == self.source and self.tally.held:
+                continue  # no picture is left in the folder, for the best of reasons
+            yield item
+
+    def put(self, path: str, prediction: Prediction) -> None:
+        """Puts one picture where its answer says.
+
+        Raises:
+            WriteError: If nothing more can be written.
+        """
+        if not prediction.ok:
+            self.tally.failed += 1
+        answer = outcome(prediction, mixed=self.options.mixed)
+        if answer in _STAYS:
+            self._leave(answer, prediction.error or f"{printable(path)}: {answer}.")
+            return
+        try:
+            if os.path.islink(path) and self.options.mode == "move":
+                self._leave("symbolic_link", f"{printable(path)} is a symbolic link; moving it could break it.")
+                return
+            info = os.stat(path)
+            if not stat.S_ISREG(info.st_mode):
+                self._leave(Status.NOT_A_FILE.value, f"{printable(path)} is not a file any more.")
+                return
+            self._put(path, info, answer)
+        except WriteError:
+            raise
+        except OSError as error:
+            sentence = (
+                f"{printable(path)} cannot be put into {printable(self.options.folder(answer))}: {error.strerror}."
+            )
+            if error.errno in _FATAL:
+                raise WriteError(sentence) from error
+            self._leave("not_placed", sentence)
+
+    def close(self) -> None:
+        """Closes the journal."""
+        if self._journal is not None:
+            self._journal.close()
+
+    def __enter__(self) -> Sorter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _put(self, path: str, info: os.stat_result, answer: str) -> None:
+        src = self._relative(path)
+        absolute = os.path.join(self.source, src)
+        sha256 = digest(absolute)
+        folder = self.options.folder(answer)
+        if self.options.keep_tree:
+            folder = os.path.join(folder, os.path.dirname(src)) if os.path.dirname(src) else folder
+        while True:
+            dst, equal = self._namer.choose(folder, os.path.basename(src), info.st_size, sha256)
+            if equal:
+                if self._journal is not None:
+                    self._journal.note_equal(src, dst, size=info.st_size, mtime_ns=info.st_mtime_ns, outcome=answer)
+                self.tally.equal += 1
+                self._plan(f"equal     {printable(path)} = {printable(os.path.join(self.destination, dst))}")
+                return
+            try:
+                self._place(src, dst, sha256, info, answer)
+            except FileExistsError:
+                self._namer.refresh(folder, os.path.basename(src))  # somebody was faster; look again
+                continue
+            self._namer.taken(folder, os.path.basename(src), dst, absolute, info.st_size, sha256)
+            self.tally.placed[self.options.folder(answer)] += 1
+            shown = printable(os.path.join(self.destination, dst))
+            self._plan(f"{self.options.mode:9} {printable(path)} -> {shown}")
+            return
+
+    def _place(self, src: str, dst: str, sha256: str, info: os.stat_result, answer: str) -> None:
+        journal = self._journal
+        if journal is None:
+            return
+        self._make_folders(journal, os.path.dirname(dst))
+        entry = journal.intend(src, dst, sha256=sha256, size=info.st_size, mtime_ns=info.st_mtime_ns, outcome=answer)
+        target = os.path.join(self.destination, dst)
+        part = part_name(journal.header, entry, os.path.dirname(target))
+        try:
+            place(self.options.mode, os.path.join(self.source, src), target, part=part, sha256=sha256)
+        except OSError:
+            journal.mark(entry, State.CANCELLED)
+            raise
+        journal.mark(entry, State.DONE)
+
+    def _make_folders(self, journal: Journal, folder: str) -> None:
+        path = ""
+        for name in folder.split(os.sep):
+            path = os.path.join(path, name)
+            target = os.path.join(self.destination, path)
+            if os.path.isdir(target):
+                continue
+            if os.path.lexists(target):
+                raise WriteError(f"{printable(target)} is no folder; move it away, or choose other names with --names.")
+            journal.note_folder(path)
+            os.mkdir(target)
+
+    def _leave(self, reason: str, sentence: str) -> None:
+        self.tally.left[reason] += 1
+        self._report(sentence)
+
+    def _relative(self, path: str) -> str:
+        # The folder's own links are resolved, the picture's are not: it is sorted under the name it has.
+        absolute = os.path.join(os.path.realpath(os.path.dirname(path) or os.curdir), os.path.basename(path))
+        if not absolute.startswith(self.source.rstrip(os.sep) + os.sep):
+            raise OptionError(f"{printable(path)} is not in {printable(self.source)}.")
+        return absolute[len(self.source.rstrip(os.sep)) + 1 :]
+
+    def _open(self) -> Journal | None:
+        header = Header(
+            source=self.source,
+            destination=self.destination,
+            mode=self.options.mode,
+            names=dict(self.options.names),
+            keep_tree=self.options.keep_tree,
+            mixed=self.options.mixed,
+            model=None if self.options.model is None else dict(self.options.model),
+            token=secrets.token_hex(4),
+            made=tuple(_missing_folders(self.destination)),
+        )
+        try:
+            journal = Journal.open(self.journal_path, write=not self.options.dry_run)
+        except FileNotFoundError:
+            if self.options.dry_run:
+                return None
+            _make(self.destination)
+            return Journal.create(self.journal_path, header)
+        conflict = journal.header.conflict(header)
+        if conflict is not None:
+            journal.close()
+            raise OptionError(
+                f"{printable(self.journal_path)} belongs to another sort: {conflict}. Undo that one with "
+                "--undo, or keep this one's journal elsewhere with --journal FILE."
+            )
+        return journal
+
+    def _take_over(self, journal: Journal) -> None:
+        """Ends what a killed run had begun, and counts what is done."""
+        if not self.options.dry_run:
+            settle_open(journal)
+        self._held = journal.held(with_done=self.options.mode != "move")
+        for answer in journal.outcomes():
+            self.tally.placed[self.options.folder(answer)] += 1
+            self.tally.failed += answer in _STATUSES
+        for answer in journal.held(with_done=False).values():
+            self.tally.equal += 1
+            self.tally.failed += answer in _STATUSES
+        self.tally.held = self.tally.total
+        if self.options.dry_run:
+            journal.close()
+            self._journal = None
+
+
+def settle_open(journal: Journal) -> None:
+    """Ends what a killed sort or undo left open, forward or back."""
+    header = journal.header
+    for state, otherwise in ((State.OPEN, State.CANCELLED), (State.UNDOING, State.UNDONE)):
+        for entry in list(journal.entries(state)):
+            source, target = os.path.join(header.source, entry.src), os.path.join(header.destination, entry.dst)
+            if state is State.UNDOING:
+                withdraw(source, target, size=entry.size, part=part_name(header, entry, os.path.dirname(source)))
+            part = part_name(header, entry, os.path.dirname(target))
+            arrived = settle(header.mode, source, target, part=part, sha256=entry.sha256, size=entry.size)
+            journal.mark(entry, State.DONE if arrived else otherwise)
+
+
+def part_name(header: Header, entry: Entry, folder: str) -> str:
+    """Returns the path of a copy that is under way to a folder."""
+    return os.path.join(folder, f".gender-classifier-{header.token}-{entry.id}.part")
+
+
+def open_journal(path: str, *, write: bool = True) -> Journal:
+    """Opens the journal of a sort, given its file or the destination folder that holds it.
+
+    Raises:
+        OptionError: If there is none, or it cannot be used.
+    """
+    file = os.path.join(path, JOURNAL_NAME) if os.path.isdir(path) else path
+    try:
+        return Journal.open(os.path.abspath(file), write=write)
+    except FileNotFoundError as error:
+        raise OptionError(f"There is no journal {printable(file)}.") from error
+
+
+def resolve(options: SortOptions) -> tuple[str, str]:
+    """Returns the two folders of a sort, absolute and without symbolic links.
+
+    Raises:
+        OptionError: If they cannot be those of a sort.
+    """
+    source, destination = os.path.realpath(options.source), os.path.realpath(options.destination)
+    if not os.path.isdir(source):
+        if not os.path.exists(source):
+            raise OptionError(f"There is no folder {printable(options.source)} to sort.")
+        source = os.path.realpath(os.path.dirname(os.path.abspath(options.source)))
+    if source == destination:
+        raise OptionError("SRC and DEST are the same folder; a folder inside it can be DEST, or one beside it.")
+    if os.path.lexists(destination) and not os.path.isdir(destination):
+        raise OptionError(f"{printable(options.destination)} is no folder.")
+    if options.mode == "hardlink":
+        above = destination
+        while not os.path.exists(above):
+            above = os.path.dirname(above)
+        if os.stat(source).st_dev != os.stat(above).st_dev:
+            raise OptionError("Hard links need SRC and DEST on one file system; --mode copy or symlink works on two.")
+    return source, destination
+
+
+def _missing_folders(path: str) -> list[str]:
+    missing: list[str] = []
+    while not os.path.lexists(path):
+        missing.insert(0, path)
+        path = os.path.dirname(path)
+    return missing
+
+
+def _make(folder: str) -> None:
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"The folder {printable(folder)} cannot be made: {error.strerror}.") from error
