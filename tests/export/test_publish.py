@@ -1,0 +1,188 @@
+"""A bundle appears whole or not at all, whatever kills the export and whenever."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from export import publish
+from export.errors import PublishError
+
+needs_fork = pytest.mark.skipif(os.name != "posix", reason="kills itself by signal")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def fill(folder: Path, word: str) -> None:
+    (folder / "onnx").mkdir(parents=True, exist_ok=True)
+    (folder / "onnx" / "model.onnx").write_text(word * 1000)
+    (folder / "config.json").write_text(word)
+    (folder / "bundle.json").write_text(word)
+
+
+def content(folder: Path) -> set[str]:
+    """The words of a bundle's files; one word when it is whole."""
+    files = ["onnx/model.onnx", "config.json", "bundle.json"]
+    return {(folder / file).read_text()[:3] for file in files} if folder.is_dir() else {"none"}
+
+
+def run_export(target: Path, word: str) -> None:
+    with publish.staged(target) as stage:
+        fill(stage, word)
+        publish.publish(stage, target)
+
+
+def test_new_bundle(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "er" / "model"
+    run_export(target, "new")
+    assert content(target) == {"new"}
+    assert names(target.parent) == ["model"]
+    assert target.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("has_exchange", [True, False])
+def test_replaced_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_exchange: bool) -> None:
+    if not has_exchange:
+        monkeypatch.setattr(publish, "_exchange", lambda *_: False)
+    target = tmp_path / "model"
+    fill(target, "old")
+    (target / "onnx" / "model_q4.onnx").write_text("a file the new bundle has not")
+    run_export(target, "new")
+    assert content(target) == {"new"}
+    assert not (target / "onnx" / "model_q4.onnx").exists()
+    assert names(tmp_path) == ["model"]
+
+
+def fail_after_filling(target: Path) -> None:
+    with publish.staged(target) as stage:
+        fill(stage, "new")
+        raise ZeroDivisionError
+
+
+def test_failed_export_leaves_the_old_bundle(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    fill(target, "old")
+    with pytest.raises(ZeroDivisionError):
+        fail_after_filling(target)
+    assert content(target) == {"old"}
+    assert names(tmp_path) == ["model"]
+
+
+def test_manifest_is_needed(tmp_path: Path) -> None:
+    with publish.staged(tmp_path / "model") as stage:
+        (stage / "config.json").write_text("{}")
+        with pytest.raises(PublishError, match=r"bundle\.json"):
+            publish.publish(stage, tmp_path / "model")
+    assert names(tmp_path) == []
+
+
+def test_something_else_is_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "me.jpg").write_text("x")
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    for name in ("photos", "file"):
+        with pytest.raises(PublishError, match="in the way"), publish.staged(tmp_path / name):
+            pass
+    run_export(tmp_path / "empty", "new")
+    assert content(tmp_path / "empty") == {"new"}
+    assert (tmp_path / "photos" / "me.jpg").read_text() == "x"
+
+
+def test_two_exports_to_one_name(tmp_path: Path) -> None:
+    with publish.staged(tmp_path / "model") as stage:
+        with pytest.raises(PublishError, match="Another export"), publish.staged(tmp_path / "model"):
+            pass
+        with publish.staged(tmp_path / "other"):  # another name is free
+            pass
+        assert stage.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(errno.ENOSPC, "no space left"), (errno.EACCES, "may not be written"), (errno.EIO, "could not be written")],
+)
+@pytest.mark.parametrize("place", ["fill", "fsync", "swap"])
+def test_disk_failures_are_sentences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, words: str, place: str
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise OSError(code, os.strerror(code))
+
+    target = tmp_path / "model"
+    fill(target, "old")
+    if place == "fill":
+        monkeypatch.setattr("test_publish.fill", fail)
+    else:
+        monkeypatch.setattr(publish, {"fsync": "_fsync", "swap": "_exchange"}[place], fail)
+    with pytest.raises(PublishError, match=words):
+        run_export(target, "new")
+    monkeypatch.undo()
+    assert content(target) == {"old"}
+    assert names(tmp_path) == ["model"]
+
+
+def _die_at(step: int, target: Path, has_exchange: bool, count: Any) -> None:
+    """Runs an export in this process, killing it by SIGKILL just before its ``step``-th change of the disk."""
+    taken = 0
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **named: Any) -> Any:
+            nonlocal taken
+            taken += 1
+            count.value = taken
+            if taken == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*arguments, **named)
+
+        return run
+
+    publish._exchange = counted(publish._exchange) if has_exchange else (lambda *_: False)  # type: ignore[assignment]
+    publish._fsync = counted(publish._fsync)
+    for name in ("rename", "unlink", "rmdir", "mkdir", "write_text", "chmod"):
+        setattr(Path, name, counted(getattr(Path, name)))
+    for name in ("unlink", "rmdir"):  # what shutil.rmtree calls
+        setattr(os, name, counted(getattr(os, name)))
+    run_export(target, "new")
+
+
+@needs_fork
+@pytest.mark.parametrize("has_exchange", [True, False])
+def test_killed_at_every_step(tmp_path: Path, has_exchange: bool) -> None:
+    context = multiprocessing.get_context("fork")
+    count = context.Value("i", 0)
+    seen = []
+    for step in range(1, 200):
+        target = tmp_path / str(step) / "model"
+        fill(target, "old")
+        process = context.Process(target=_die_at, args=(step, target, has_exchange, count))
+        process.start()
+        process.join()
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == -signal.SIGKILL
+        left = content(target)
+        if not has_exchange and left == {"none"}:  # between the two renames; the next export mends it
+            with publish.staged(target):
+                assert content(target) == {"old"}
+            left = {"gap"}
+        assert left in ({"old"}, {"new"}, {"gap"})
+        seen.append(next(iter(left)))
+        run_export(target, "end")  # whatever was left does not hinder the next export, and is gone afterwards
+        assert content(target) == {"end"}
+        assert names(target.parent) == ["model"]
+    else:
+        pytest.fail("the export never came to its end")
+    assert len(seen) > 10
+    assert {"old", "new"} <= set(seen)
+    assert seen == sorted(seen, key=["old", "gap", "new"].index)  # old first, then new, never back
+    assert ("gap" in seen) == (not has_exchange)

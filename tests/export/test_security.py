@@ -1,0 +1,61 @@
+"""What is never loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from export import security
+from export.errors import CheckpointError, ExportError
+
+
+def test_kernels_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    security.check_environment()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if name == "kernels" else None)
+    with pytest.raises(ExportError, match="CVE-2026-4372"):
+        security.check_environment()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"_attn_implementation_internal": "someone/kernel"},
+        {"_attn_implementation_internal": "eager"},
+        {"_attn_implementation": "someone/kernel"},
+        {"attn_implementation": "someone/kernel@main:fn"},
+        {"attn_implementation": {"vision_config": "someone/kernel"}},
+        {"vision_config": {"_attn_implementation": "someone/kernel"}},
+        {"parts": [{"deep": {"_attn_implementation_internal": None}}]},
+    ],
+)
+def test_attention_code_named_by_a_configuration_is_refused(config: dict[str, Any]) -> None:
+    with pytest.raises(CheckpointError, match="attn_implementation"):
+        security.check_config(config)
+
+
+def test_usual_configurations_pass() -> None:
+    security.check_config(
+        {
+            "_attn_implementation_autoset": True,
+            "attn_implementation": "sdpa",
+            "_attn_implementation": None,
+            "a": [1, {}],
+        }
+    )
+
+
+def test_safetensors_only() -> None:
+    assert security.weight_files(["config.json", "model.safetensors", "pytorch_model.bin"], "x") == (
+        "model.safetensors",
+    )
+    shards = ["model-00002-of-00002.safetensors", "model-00001-of-00002.safetensors"]
+    assert security.weight_files([*shards, "model.safetensors.index.json"], "x") == (
+        "model.safetensors.index.json",
+        *sorted(shards),
+    )
+    for pickle in ("pytorch_model.bin", "model.pt", "tf_model.h5", "flax_model.msgpack"):
+        with pytest.raises(CheckpointError, match=pickle):
+            security.weight_files(["config.json", pickle], "org/name")
+    with pytest.raises(CheckpointError, match="no weights"):
+        security.weight_files(["config.json", "training_args.safetensors.bin.txt"], "org/name")
