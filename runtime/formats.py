@@ -148,6 +148,7 @@ def open_picture(file: GuardedReader, name: str, limits: Limits) -> Image.Image:
     Raises:
         ImageError: ``unsupported_format``, ``unreadable`` or ``too_large``.
     """
+    file.header(*_HEADER_MOST)
     prefix = file.read(16)
     formats: tuple[str, ...] = tuple(_PLUGINS)
     if prefix[4:8] == b"ftyp":
@@ -198,12 +199,11 @@ def _try_format(
                 f"{name} is a {format_name} picture, which is not read while "
                 "PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set: a cut-off file would pass for a whole one.",
             )
+        file.header(*_HEADER.get(format_name, _HEADER_MOST if accept else _HEADER_UNSIGNED))
         _check_before(format_name, file, name, limits)
         if format_name == "ICO":
-            file.seek(0)
             file.pixels(bounded=True)  # which its plugin decodes while it opens the file
-        else:
-            file.header(*_HEADER.get(format_name, _HEADER_MOST if accept else _HEADER_UNSIGNED))
+        file.seek(0)
         return factory(cast("IO[bytes]", file), "")
     except (SyntaxError, IndexError, TypeError, struct.error):
         return None  # "not mine", in the protocol of Pillow's plugins
@@ -270,7 +270,10 @@ def _open_heif(file: GuardedReader, name: str, limits: Limits) -> Image.Image:
     # application, and it gives a black picture for a truncated file where LOAD_TRUNCATED_IMAGES is set.
     heif = pillow_heif.open_heif(io.BytesIO(file.read()), convert_hdr_to_8bit=True)
     check_pixels(heif.size, name, limits)
-    return cast("Image.Image", heif.to_pillow())
+    picture = cast("Image.Image", heif.to_pillow())
+    # libheif has turned it by the file's own ``irot`` and ``imir``; a camera repeats the same turn in the EXIF.
+    picture.info = {}
+    return picture
 
 
 def _check_before(format_name: str, file: GuardedReader, name: str, limits: Limits) -> None:
