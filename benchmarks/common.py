@@ -7,13 +7,16 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+_CGROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -78,3 +81,29 @@ def paired_ratio(above: Sequence[Run], below: Sequence[Run], field: str) -> tupl
     """Returns minimum, median and maximum of the ratios of runs made one right after the other."""
     ratios = sorted(getattr(a, field) / getattr(b, field) for a, b in zip(above, below, strict=True))
     return ratios[0], statistics.median(ratios), ratios[-1]
+
+
+@contextmanager
+def cpu_quota(cpus: float) -> Iterator[Callable[[], None]]:
+    """Makes a cgroup that may use so many CPUs; yields a function by which a child process joins it.
+
+    Raises:
+        OSError: If cgroups may not be made here (it takes root, or a delegated cgroup).
+    """
+    period = 100_000
+    version_2 = (_CGROUPS / "cgroup.controllers").exists()
+    folder = (_CGROUPS if version_2 else _CGROUPS / "cpu") / f"gender-classifier-{os.getpid()}"
+    folder.mkdir()
+    try:
+        if version_2:
+            (folder / "cpu.max").write_text(f"{round(cpus * period)} {period}", encoding="ascii")
+        else:
+            (folder / "cpu.cfs_period_us").write_text(str(period), encoding="ascii")
+            (folder / "cpu.cfs_quota_us").write_text(str(round(cpus * period)), encoding="ascii")
+
+        def join() -> None:
+            (folder / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
+
+        yield join
+    finally:
+        folder.rmdir()
