@@ -32,16 +32,16 @@ _DEGRADATIONS = {
     "occlusion_lower": "bas du visage masqué",
     "greyscale": "noir et blanc",
 }
-_UNITS = {
-    "blur": "% du côté (écart-type)",
-    "darkness": "diaphragmes",
-    "noise": "niveaux sur 255 (écart-type)",
-    "jpeg": "de qualité",
-    "resolution": "pixels de côté",
-    "rotation": "degrés",
-    "occlusion_upper": "% de la vue",
-    "occlusion_lower": "% de la vue",
-    "greyscale": "% de couleur ôtée",
+_STEPS = {
+    "blur": "écart-type {} % du côté",
+    "darkness": "{} diaphragme(s)",
+    "noise": "écart-type {} sur 255",
+    "jpeg": "qualité {}",
+    "resolution": "{} pixels de côté",
+    "rotation": "{} degrés",
+    "occlusion_upper": "{} % de la vue",
+    "occlusion_lower": "{} % de la vue",
+    "greyscale": "{} % de couleur ôtée",
 }
 _WORDS = {
     "baby": "bébé",
@@ -65,6 +65,8 @@ def percent(estimate: dict[str, Any], *, interval: bool = True, signed: bool = F
         return "–"
     form = "{:+.1f}" if signed else "{:.1f}"
     value, low, high = (_comma(form.format(100 * estimate[key])) for key in ("value", "low", "high"))
+    if signed:
+        value, low, high = (each.replace("-", "−") for each in (value, low, high))
     unit = "" if signed else f"{_NBSP}%"
     return f"{value}{unit} [{low}{_NBSP};{_NBSP}{high}]" if interval else f"{value}{unit}"
 
@@ -136,8 +138,14 @@ def _age(reports: Reports) -> str:
 
 
 def _race(reports: Reports) -> str:
-    names = ("eval_wild_adults", "eval_portraits", "eval_synthetic")
-    return "\n\n".join(_groups(reports, name, "race") for name in names if name in reports)
+    names = [name for name in ("eval_wild_adults", "eval_portraits") if name in reports]
+    return "\n\n".join(
+        [
+            *(_groups(reports, name, "race") for name in names),
+            "Pour les visages de synthèse, l'origine demandée au générateur se mêle à l'âge (deux tiers sont des bébés et des "
+            "enfants) ; ses tableaux sont dans [son rapport](docs/evaluation/eval_synthetic/report.md).",
+        ]
+    )
 
 
 def _crossings(reports: Reports) -> str:
@@ -161,20 +169,25 @@ def _degradations(reports: Reports) -> str:
     untouched = content["untouched"]["balanced_accuracy"]
     lines = [
         f"Sur {content['n']} photographies d'adultes du web (autant de femmes que d'hommes), intactes : exactitude "
-        f"équilibrée {percent(untouched)}.",
+        f"équilibrée {percent(untouched)}. « Chute nette » : l'intervalle passe tout entier sous celui-là.",
         "",
-        "| Dégradation | Légère | Forte | Femmes reconnues (forte) | Hommes reconnus (forte) | Réponses données (forte) |",
+        "| Dégradation | Premier pas | Première chute nette | Dernier pas | Femmes / hommes reconnus, dernier pas | Réponses données, dernier pas |",
         "|---|---|---|---|---|---|",
     ]
     for name, curve in content["degradations"].items():
         first, last = curve["points"][0], curve["points"][-1]
-        unit = _UNITS.get(name, curve["unit"])
-        mild, strong = (f"{point['step']:g} {unit} : {percent(point['balanced_accuracy'])}" for point in (first, last))
+        fallen = [point for point in curve["points"] if point["balanced_accuracy"]["high"] < untouched["low"]]
+        recall = " / ".join(percent(last["recall"][word], interval=False) for word in ("female", "male"))
         lines.append(
-            f"| {_DEGRADATIONS.get(name, name)} | {mild} | {strong} | {percent(last['recall']['female'], interval=False)} | "
-            f"{percent(last['recall']['male'], interval=False)} | {percent(last['answered'], interval=False)} |"
+            f"| {_DEGRADATIONS.get(name, name)} | {_step(name, first)} : {percent(first['balanced_accuracy'])} | "
+            f"{_step(name, fallen[0]) if fallen else 'aucune'} | {_step(name, last)} : {percent(last['balanced_accuracy'])} | "
+            f"{recall} | {percent(last['answered'], interval=False)} |"
         )
     return "\n".join([*lines, "", _ranking(content)])
+
+
+def _step(name: str, point: dict[str, Any]) -> str:
+    return _STEPS.get(name, "{}").format(f"{point['step']:g}")
 
 
 def _ranking(content: dict[str, Any]) -> str:
@@ -190,7 +203,9 @@ def _ranking(content: dict[str, Any]) -> str:
             harmless.append(name)
     order = sorted(loss, key=lambda name: -loss[name])
     costly = ", ".join(f"{_DEGRADATIONS.get(name, name)} (−{_decimals(100 * loss[name], 1)} points)" for name in order)
-    sentence = f"Au pas le plus sévère, les chutes nettes (intervalles disjoints) sont, de la pire à la moindre : {costly or 'aucune'}."
+    sentence = (
+        f"Au pire pas de chacune, les chutes nettes sont, de la plus forte à la plus faible : {costly or 'aucune'}."
+    )
     if harmless:
         sentence += f" Sans chute nette : {', '.join(_DEGRADATIONS.get(name, name) for name in harmless)}."
     return sentence
@@ -229,7 +244,26 @@ def _groups(reports: Reports, name: str, column: str) -> str:
         )
     else:
         lines.append(f"Aucun écart n'est calculé : moins de deux groupes ont {MIN_GROUP} femmes et {MIN_GROUP} hommes.")
-    return "\n".join([*lines, _smallest(content)])
+    return "\n".join([*lines, _chance(content["groups"]), _smallest(content)])
+
+
+def _chance(groups: dict[str, Any]) -> str:
+    """Names the groups on which the model may be no better than a coin, whole or for one gender."""
+    coin: list[str] = []
+    worse: list[str] = []
+    for key, each in groups.items():
+        for word, estimate in (("femmes", each["recall"]["female"]), ("hommes", each["recall"]["male"])):
+            if estimate["high"] is not None and estimate["n"] >= MIN_GROUP and estimate["high"] < 0.5:
+                worse.append(f"{word}, « {_word(key)} »")
+        low = each["balanced_accuracy"]["low"]
+        if low is not None and low <= 0.5 and min(each["n_by_class"].values()) >= MIN_GROUP:
+            coin.append(f"« {_word(key)} »")
+    sentences = []
+    if coin:
+        sentences.append(f"Pas mieux que le hasard, à l'intervalle près : {', '.join(coin)}.")
+    if worse:
+        sentences.append(f"Plus souvent mal classés que bien : {' ; '.join(worse)}.")
+    return " ".join(sentences) or "Aucun groupe de taille suffisante n'est au niveau du hasard."
 
 
 def _table(groups: dict[str, Any]) -> list[str]:

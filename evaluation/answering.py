@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from evaluation.errors import LabelsError
 from evaluation.labels import ROW
@@ -88,7 +89,8 @@ def collect(classifier: Classifier, rows: pd.DataFrame, views: Iterable[str | Im
             else:
                 yield view
 
-    predictions = list(classifier.predict_many(present()))
+    asked = classifier.predict_many(present())
+    predictions = list(tqdm(asked, total=len(rows), unit="picture", leave=False, disable=None))
     skipped = set(without_face)
     positions = [position for position in range(len(rows)) if position not in skipped]
     failed: dict[str, int] = {str(Status.NO_FACE): len(skipped)} if skipped else {}

@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     every.add_argument(
         "--output", type=Path, default=Path("docs/evaluation"), metavar="DIR", help="default docs/evaluation"
     )
+    every.add_argument("--no-analyse", action="store_true", help="leave ANALYSE.md as it is")
     every.add_argument(
         "--analyse",
         type=Path,

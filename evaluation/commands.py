@@ -173,7 +173,7 @@ def _report_all(arguments: argparse.Namespace) -> int:
             sample=test_set.robustness,
         )
         _print(_summary(content))
-    if arguments.analyse.exists():
+    if arguments.analyse.exists() and not arguments.no_analyse:
         _print(analyse.rewrite(arguments.analyse, arguments.output))
     return 0
 
