@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from runtime.bundle import Bundle
     from runtime.classifier import Classifier, load
+    from runtime.detector import Face
     from runtime.errors import (
         BundleError,
         BundleIntegrityError,
         ClassifierError,
+        DetectorError,
         ImageError,
         ManifestError,
         ModelNotFoundError,
@@ -41,6 +43,8 @@ _HOME = {
     "BundleIntegrityError": "errors",
     "Classifier": "classifier",
     "ClassifierError": "errors",
+    "DetectorError": "errors",
+    "Face": "detector",
     "ImageError": "errors",
     "Limits": "limits",
     "Manifest": "manifest",
@@ -65,6 +69,8 @@ __all__ = [
     "BundleIntegrityError",
     "Classifier",
     "ClassifierError",
+    "DetectorError",
+    "Face",
     "ImageError",
     "Limits",
     "Manifest",

@@ -274,9 +274,8 @@ class Classifier:
                 )
             return None
         named: dict[str, Any] = {"threshold": self.options.detector_threshold, "detect_size": self.options.detect_size}
-        return Detector.load(
-            path, threads=self.options.threads or 1, **{key: value for key, value in named.items() if value is not None}
-        )
+        # One thread: it runs in the decoding workers, which are as many as there are CPUs.
+        return Detector.load(path, **{key: value for key, value in named.items() if value is not None})
 
     def _faces(self, picture: Image.Image) -> tuple[Face, ...]:
         assert self._detector is not None

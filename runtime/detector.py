@@ -65,8 +65,8 @@ class Face:
     """One face.
 
     Attributes:
-        box: In pixels of the upright picture; a face at the border may reach beyond it.
-        score: How sure the detector is, in [0, 1].
+        box: In pixels of the upright picture, to a hundredth; a face at the border may reach beyond it.
+        score: How sure the detector is, in [0, 1], to four digits.
         landmarks: ``(x, y)`` in pixels of the person's right eye, left eye, nose tip, right and left mouth corner.
     """
 
@@ -243,8 +243,9 @@ def _scaled(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
     if image.size == size:
         return image
-    # reducing_gap: whole-number reduction first, then the exact size; several times faster for large photographs.
-    return image.resize(size, Pillow.Resampling.BILINEAR, reducing_gap=2.0)
+    # reducing_gap: a box filter by a whole number first, then the exact size. For 12 megapixels that halves the time,
+    # and finds the same faces with the same scores (docs/faces.md).
+    return image.resize(size, Pillow.Resampling.BILINEAR, reducing_gap=1.0)
 
 
 def _drop_cut(found: yunet.Candidates, tile: tiles.Tile) -> yunet.Candidates:
@@ -259,10 +260,11 @@ def _drop_cut(found: yunet.Candidates, tile: tiles.Tile) -> yunet.Candidates:
 
 
 def _faces(found: yunet.Candidates) -> tuple[Face, ...]:
-    """Turns arrays into faces, largest box first; of equal ones the surer first."""
+    """Turns arrays into faces, largest box first; of equal ones the surer first. Digits beyond sense are left out."""
     x0, y0, x1, y1 = found.boxes.T
     order = np.argsort(-((x1 - x0) * (y1 - y0)), kind="stable")
-    boxes, scores, landmarks = (part.tolist() for part in found.take(order))
+    rounded = (part.astype(np.float64).round(d) for part, d in zip(found.take(order), (2, 4, 2), strict=True))
+    boxes, scores, landmarks = (part.tolist() for part in rounded)
     return tuple(
         Face(tuple(box), score, tuple((x, y) for x, y in marks))
         for box, score, marks in zip(boxes, scores, landmarks, strict=True)
