@@ -66,7 +66,7 @@ _PLUGINS = {
 
 _SIGNED = frozenset(
     {"JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "BLP", "DDS", "FITS", "FTEX", "JPEG2000"}
-    | {"ICNS", "PSD", "QOI", "XPM"}
+    | {"ICNS", "ICO", "PSD", "QOI", "XPM"}
 )
 """Formats with a signature long enough that a file which bears it is that format, if a broken one."""
 

@@ -1,0 +1,458 @@
+"""Bad files, hostile files, and files that are no files: one sentence each, in bounded time and memory."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+from support import ROOT
+
+from runtime.decode import decode
+from runtime.errors import ImageError
+from runtime.limits import Limits
+from runtime.prediction import Status
+
+SECONDS = 10.0
+"""Longest that any file of the default size limit may take."""
+
+
+def failure(source: Any, limits: Limits | None = None) -> ImageError:
+    with pytest.raises(ImageError) as caught:
+        decode(source, limits or Limits())
+    error = caught.value
+    assert error.message.endswith((".", "'."))
+    assert "\n" not in error.message
+    if isinstance(source, (str, Path)):
+        assert Path(source).name.encode("unicode_escape").decode() in error.message or str(source) == ""
+    return error
+
+
+def encoded(picture: Image.Image, format_name: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format_name, **options)
+    return buffer.getvalue()
+
+
+def textured(mode: str = "RGB", size: tuple[int, int] = (160, 120)) -> Image.Image:
+    """Something that does not compress to nothing, the same every time."""
+    noise = np.random.default_rng(1).integers(0, 256, (24, 32, 4), dtype=np.uint8)
+    picture = Image.fromarray(noise, "RGBA").resize(size, Image.Resampling.BICUBIC)
+    return picture.convert("L").convert("1") if mode == "1" else picture.convert(mode)
+
+
+# Paths
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    assert failure(tmp_path / "nobody.jpg").status is Status.NOT_FOUND
+    assert failure(str(tmp_path / "no" / "where.jpg")).status is Status.NOT_FOUND
+    (tmp_path / "file").touch()
+    assert failure(tmp_path / "file" / "below.jpg").status is Status.NOT_FOUND
+    assert failure("").status is Status.NOT_FOUND
+    assert failure("x" * 5000).status is Status.NOT_FOUND
+    assert failure("nul\0byte.jpg").status is Status.NOT_FOUND
+
+
+def test_url_is_not_fetched() -> None:
+    error = failure("https://example.org/photo.jpg")
+    assert error.status is Status.NOT_FOUND
+    assert "not fetched from the network" in error.message
+
+
+def test_folder(tmp_path: Path) -> None:
+    error = failure(tmp_path)
+    assert error.status is Status.NOT_A_FILE
+    assert "a folder" in error.message
+
+
+def test_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    fifo = tmp_path / "pipe.jpg"
+    os.mkfifo(fifo)
+    begun = time.monotonic()
+    error = failure(fifo)
+    assert error.status is Status.NOT_A_FILE
+    assert "pipe" in error.message
+    assert time.monotonic() - begun < 1
+
+
+def test_file_that_becomes_a_fifo_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look and the opening, somebody may put a pipe in the picture's place."""
+    fifo, file = tmp_path / "pipe.jpg", tmp_path / "photo.jpg"
+    os.mkfifo(fifo)
+    file.write_bytes(b"x")
+    look = file.stat()
+    monkeypatch.setattr(os, "stat", lambda *_args, **_options: look)
+    begun = time.monotonic()
+    assert failure(fifo).status is Status.NOT_A_FILE
+    assert time.monotonic() - begun < 1
+
+
+def test_socket_is_not_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path has at most 107 bytes
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("s.jpg")
+        assert failure("s.jpg").status is Status.NOT_A_FILE
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/tty"])
+def test_device_is_not_a_file(device: str) -> None:
+    if not Path(device).exists():
+        pytest.skip(f"no {device} here")
+    error = failure(device)
+    assert error.status is Status.NOT_A_FILE
+    assert "a device" in error.message
+
+
+def test_symlinks(tmp_path: Path) -> None:
+    good = tmp_path / "good.png"
+    good.write_bytes(encoded(textured(), "PNG"))
+    (tmp_path / "link.png").symlink_to(good)
+    assert decode(tmp_path / "link.png").size == (160, 120)
+    (tmp_path / "a.png").symlink_to("b.png")
+    (tmp_path / "b.png").symlink_to("a.png")
+    error = failure(tmp_path / "a.png")
+    assert error.status is Status.NOT_A_FILE
+    assert "leads back to itself" in error.message
+    (tmp_path / "dangling.png").symlink_to("gone.png")
+    assert failure(tmp_path / "dangling.png").status is Status.NOT_FOUND
+
+
+def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "secret.jpg"
+    path.write_bytes(b"x")
+    if os.geteuid() == 0:  # root may read anything: let the system call say what others would hear
+
+        def denied(*_args: object, **_options: object) -> int:
+            raise PermissionError(13, "Permission denied", str(path))
+
+        monkeypatch.setattr(os, "open", denied)
+    else:
+        path.chmod(0)
+    assert failure(path).status is Status.PERMISSION_DENIED
+
+
+def test_kernel_file_without_a_size_is_empty() -> None:
+    """Reading some of them waits for ever."""
+    if not Path("/proc/kmsg").exists():
+        pytest.skip("no /proc here")
+    assert failure("/proc/kmsg").status in (Status.UNREADABLE, Status.PERMISSION_DENIED)
+
+
+@pytest.mark.parametrize("name", ["new\nline.jpg", "smile 😀.jpg", "tab\there.jpg", os.fsdecode(b"\xff\xfe.jpg")])
+def test_names_of_any_kind(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(encoded(textured(), "JPEG"))
+    assert decode(str(path)).size == (160, 120)
+    path.write_bytes(b"")
+    with pytest.raises(ImageError) as caught:
+        decode(path)
+    caught.value.message.encode("utf-8")  # can be printed and written as JSON
+    assert "\n" not in caught.value.message
+
+
+# Content
+
+
+def test_empty(tmp_path: Path) -> None:
+    path = tmp_path / "empty.jpg"
+    path.touch()
+    for source in (path, b"", io.BytesIO()):
+        error = failure(source)
+        assert error.status is Status.UNREADABLE
+        assert "empty" in error.message
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"Dear diary,\ntoday I took no photographs.\n" * 30, b"a", b"\n", b"\0" * 4096, b"\xff" * 4096,
+        b"%PDF-1.7\n", b"PK\3\4" + bytes(60), b"<html><body></body></html>", "naïve text, ".encode() * 200,
+        b"{\"json\": [1, 2, 3]}", bytes(range(256)) * 8, b"hello world\n" * 100_000,
+    ],
+)  # fmt: skip
+def test_what_is_not_a_picture(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(data)
+    assert failure(path).status is Status.UNSUPPORTED_FORMAT
+
+
+@pytest.mark.parametrize(
+    "header", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"\xc5\xd0\xd3\xc6" + bytes(30)]
+)
+def test_eps_never_runs_a_program(header: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_args: object, **_options: object) -> None:
+        raise AssertionError("a program was started")
+
+    for name in ("Popen", "check_call", "run", "call"):
+        monkeypatch.setattr(subprocess, name, forbidden)
+    monkeypatch.setattr(os, "system", forbidden)
+    error = failure(header + b"%%EndComments\n0 0 moveto\n%%EOF\n")
+    assert error.status is Status.UNSUPPORTED_FORMAT
+    assert "EPS" in error.message
+
+
+def test_iptc_cannot_smuggle_in_another_format() -> None:
+    """Pillow's plugin hands what it finds inside to ``Image.open``, which would draw an EPS."""
+    field = lambda tag, data: b"\x1c" + bytes(tag) + struct.pack(">H", len(data)) + data  # noqa: E731
+    data = (
+        field((3, 20), b"\0\x09") + field((3, 30), b"\0\x09") + field((3, 60), b"\1\0")
+        + field((3, 120), b"\0\1") + field((8, 10), b"%!PS-Adobe-3.0 EPSF-3.0\n")
+    )  # fmt: skip
+    assert failure(data).status is Status.UNSUPPORTED_FORMAT
+
+
+def test_plugins_of_the_application_are_not_asked() -> None:
+    def factory(*_args: object) -> ImageFile.ImageFile:
+        raise AssertionError("a foreign plugin was asked")
+
+    Image.register_open("FOREIGN", factory, lambda prefix: True)  # type: ignore[arg-type]
+    try:
+        assert failure(b"FOREIGN" * 10).status is Status.UNSUPPORTED_FORMAT
+    finally:
+        del Image.OPEN["FOREIGN"]
+        Image.ID.remove("FOREIGN")
+
+
+WHOLE = [
+    ("JPEG", "RGB", {}), ("JPEG", "L", {}), ("JPEG", "CMYK", {}), ("JPEG", "RGB", {"progressive": True}),
+    ("PNG", "RGB", {}), ("PNG", "P", {}), ("PNG", "LA", {}), ("PNG", "1", {}),
+    ("GIF", "P", {}), ("WEBP", "RGB", {}), ("WEBP", "RGBA", {"lossless": True}),
+    ("TIFF", "RGB", {}), ("TIFF", "RGB", {"compression": "tiff_lzw"}), ("TIFF", "RGB", {"compression": "jpeg"}),
+    ("TIFF", "RGB", {"compression": "tiff_deflate"}), ("TIFF", "1", {"compression": "group4"}),
+    ("BMP", "RGB", {}), ("TGA", "RGB", {"compression": "tga_rle"}), ("PPM", "RGB", {}), ("PCX", "RGB", {}),
+    ("JPEG2000", "RGB", {}), ("SGI", "RGB", {}), ("DDS", "RGBA", {}), ("ICO", "RGBA", {}),
+    ("ICO", "RGBA", {"bitmap_format": "bmp"}), ("ICNS", "RGBA", {}), ("IM", "RGB", {}), ("MPO", "RGB", {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("lenient", [False, True], ids=["strict", "LOAD_TRUNCATED_IMAGES"])
+@pytest.mark.parametrize(("format_name", "mode", "options"), WHOLE)
+def test_truncated_is_never_half_a_picture(
+    format_name: str, mode: str, options: dict[str, Any], lenient: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the file is cut: all the pixels, or none and a sentence."""
+    data = encoded(textured(mode), format_name, **options)
+    whole = decode(data).tobytes()
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", lenient)
+    refused, statuses = 0, set()
+    for cut in sorted({len(data) * tenth // 20 for tenth in range(1, 20)} | {len(data) - 1, len(data) - 2}):
+        try:
+            assert decode(data[:cut]).tobytes() == whole, f"cut at {cut} of {len(data)}"
+        except ImageError as error:
+            refused += 1
+            statuses.add((error.status, cut < 40, "while PIL" in error.message))
+    allowed = {(Status.UNREADABLE, short, False) for short in (False, True)}
+    allowed.add((Status.UNSUPPORTED_FORMAT, True, False))  # cut within its signature
+    if lenient:  # three formats are not read at all
+        allowed |= {(Status.UNSUPPORTED_FORMAT, short, True) for short in (False, True)}
+    assert statuses <= allowed
+    assert refused >= 5
+
+
+# Limits
+
+
+def test_bytes_over_the_limit(tmp_path: Path) -> None:
+    data = encoded(textured(), "PNG")
+    path = tmp_path / "big.png"
+    path.write_bytes(data)
+    exact, less = Limits(max_bytes=len(data)), Limits(max_bytes=len(data) - 1)
+    for source in (path, data, memoryview(data), io.BytesIO(data)):
+        assert decode(source, exact).size == (160, 120)
+        error = failure(source, less)
+        assert error.status is Status.TOO_LARGE
+        assert f"{len(data):,} bytes" in error.message
+
+
+def test_sparse_terabyte_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.jpg"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    begun = time.monotonic()
+    assert failure(path).status is Status.TOO_LARGE
+    assert time.monotonic() - begun < 1
+
+
+def test_endless_stream_is_read_up_to_the_limit() -> None:
+    class Endless(io.RawIOBase):
+        given = 0
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            self.given += len(buffer)
+            return len(buffer)
+
+    stream = Endless()
+    assert failure(stream, Limits(max_bytes=1_000_000)).status is Status.TOO_LARGE
+    assert stream.given <= 1_000_001
+
+
+@pytest.mark.parametrize(("format_name", "mode", "options"), WHOLE)
+def test_pixels_over_the_limit(
+    format_name: str, mode: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(textured(mode), format_name, **options)
+    decoded = decode(data)
+    if format_name not in ("ICO", "ICNS"):  # whose sizes are checked apart, before they are opened
+
+        def forbidden(*_args: object) -> None:
+            raise AssertionError("pixels were decoded")
+
+        monkeypatch.setattr(ImageFile.ImageFile, "load", forbidden)
+    error = failure(data, Limits(max_pixels=decoded.width * decoded.height - 1))
+    assert error.status is Status.TOO_LARGE
+    assert f"{decoded.width} x {decoded.height}" in error.message
+
+
+def test_pixel_limit_holds_for_pictures_and_arrays() -> None:
+    limits = Limits(max_pixels=99)
+    assert failure(np.zeros((10, 10, 3), np.uint8), limits).status is Status.TOO_LARGE
+    assert failure(Image.new("RGB", (10, 10)), limits).status is Status.TOO_LARGE
+    assert decode(Image.new("RGB", (9, 11)), limits).size == (9, 11)
+
+
+def test_limits_above_pillows_own_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow refuses at twice its process-wide limit; ours is ours, and Pillow's stays as it was."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert decode(encoded(textured(), "PNG")).size == (160, 120)
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+def png_bomb(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    )
+
+
+def test_decompression_bomb() -> None:
+    begun = time.monotonic()
+    error = failure(png_bomb(100_000, 100_000))
+    assert error.status is Status.TOO_LARGE
+    assert "100000 x 100000" in error.message
+    assert time.monotonic() - begun < 1
+
+
+BITMAP_BOMB = struct.pack("<IiiHHI", 40, 60_000, 120_000, 1, 24, 0) + bytes(60)
+
+
+@pytest.mark.parametrize("inner", [png_bomb(60_000, 60_000), BITMAP_BOMB])
+def test_bomb_inside_an_icon(inner: bytes) -> None:
+    ico = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(inner), 22) + inner
+    assert failure(ico).status is Status.TOO_LARGE
+    if inner.startswith(b"\x89PNG"):
+        icns = b"icns" + struct.pack(">I", 16 + len(inner)) + b"ic09" + struct.pack(">I", 8 + len(inner)) + inner
+        assert failure(icns).status is Status.TOO_LARGE
+
+
+def test_bomb_inside_a_blp_texture() -> None:
+    jpeg = bytearray(encoded(Image.new("RGB", (16, 16)), "JPEG"))
+    at = jpeg.index(b"\xff\xc0") + 5
+    jpeg[at : at + 4] = struct.pack(">HH", 60_000, 60_000)
+    head = b"BLP1" + struct.pack("<iIIIii", 0, 0, 16, 16, 5, 0)
+    tables = struct.pack("<16I", 160, *[0] * 15) + struct.pack("<16I", len(jpeg), *[0] * 15)
+    assert (
+        failure(head + tables + struct.pack("<I", 0) + bytes(160 - 28 - 132) + bytes(jpeg)).status is Status.TOO_LARGE
+    )
+
+
+def tiff(entries: list[tuple[int, int, int, int]], tail: bytes = b"") -> bytes:
+    basic = {256: (3, 1, 64), 257: (3, 1, 64), 258: (3, 1, 8), 259: (3, 1, 1), 262: (3, 1, 1), 273: (4, 1, 8),
+             277: (3, 1, 1), 278: (3, 1, 64), 279: (4, 1, 4096)}  # fmt: skip
+    basic.update({tag: (kind, count, value) for tag, kind, count, value in entries})
+    directory = b"".join(struct.pack("<HHII", tag, *basic[tag]) for tag in sorted(basic))
+    return b"II*\0" + struct.pack("<IH", 8, len(basic)) + directory + bytes(4) + tail
+
+
+def test_bomb_in_a_tile_of_a_tiff() -> None:
+    data = tiff([(259, 3, 1, 8), (322, 4, 1, 60_000), (323, 4, 1, 60_000), (324, 4, 1, 8), (325, 4, 1, 4096)])
+    error = failure(data)
+    assert error.status is Status.TOO_LARGE
+
+
+def repeated(piece: bytes, mebibytes: int = 100) -> bytes:
+    return piece * (mebibytes * 1024 * 1024 // len(piece))
+
+
+def hostile(kind: str) -> bytes:
+    jpeg, png = encoded(textured(), "JPEG"), encoded(textured(), "PNG")
+    gif = encoded(textured("P"), "GIF")
+    colours = 13 + (3 << ((gif[10] & 7) + 1))
+    text = struct.pack(">I", 0) + b"tEXt" + struct.pack(">I", zlib.crc32(b"tEXt"))
+    empty = struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    profile = b"k\0\0" + zlib.compress(bytes(500_000_000), 1)
+    cases = {
+        "jpeg-empty-segments": lambda: jpeg[:2] + repeated(b"\xff\xe5\0\2") + jpeg[2:],
+        "jpeg-padding": lambda: jpeg[:2] + b"\xff" + repeated(b"\0" * 1024) + jpeg[2:],
+        "jpeg-exif-segments": lambda: jpeg[:2] + repeated(b"\xff\xe1\xff\xffExif\0\0" + bytes(65527)) + jpeg[2:],
+        "png-empty-texts": lambda: png[:33] + repeated(text) + png[33:],
+        "png-empty-pixels": lambda: png[:33] + repeated(empty) + png[33:],
+        "png-profile-bomb": lambda: png[:33] + struct.pack(">I", len(profile)) + b"iCCP" + profile
+        + struct.pack(">I", zlib.crc32(b"iCCP" + profile)) + png[33:],
+        "gif-comments": lambda: gif[:colours] + b"!\xfe" + repeated(b"\xff" + bytes(255)) + b"\0" + gif[colours:],
+        "ppm-comment": lambda: b"P6\n#" + repeated(b"a" * 1024) + b"\n8 8 255\n" + bytes(192),
+        "xpm-colours": lambda: b'/* XPM */\nstatic char *x[] = {\n"9 9 99999999 4",\n' + repeated(b'"aaaa c #f00",\n'),
+        "tiff-offsets": lambda: tiff([(273, 4, 25_000_000, 200), (279, 4, 25_000_000, 200)], bytes(100 << 20)),
+        "tiff-ratios": lambda: tiff([(282, 5, 12_500_000, 200)], bytes(100 << 20)),
+        "text": lambda: repeated(b"one line of a very long log file\n"),
+        "zeros": lambda: bytes(100 << 20),
+    }  # fmt: skip
+    return cases[kind]()
+
+
+HOSTILE = [
+    "jpeg-empty-segments", "jpeg-padding", "jpeg-exif-segments", "png-empty-texts", "png-empty-pixels",
+    "png-profile-bomb", "gif-comments", "ppm-comment", "xpm-colours", "tiff-offsets", "tiff-ratios", "text", "zeros",
+]  # fmt: skip
+
+MEASURE = """
+import json, sys, time
+from runtime.decode import decode
+from runtime.errors import ImageError
+def peak():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) * 1024
+before, begun = peak(), time.process_time()
+try:
+    decode(sys.argv[1])
+    status = "ok"
+except ImageError as error:
+    status = error.status.value
+print(json.dumps([status, time.process_time() - begun, peak() - before]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_file_of_100_mib_costs_little(kind: str, tmp_path: Path) -> None:
+    """Made to keep a parser busy or to fill the memory: refused within seconds, in a fraction of its own size."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("peak memory is read from /proc")
+    import json
+
+    path = tmp_path / "hostile"
+    path.write_bytes(hostile(kind))
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(path)], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+    )
+    status, seconds, peak = json.loads(done.stdout)
+    path.unlink()
+    assert status in ("unreadable", "unsupported_format")
+    assert seconds < SECONDS
+    assert peak < 100 << 20
