@@ -15,6 +15,8 @@ __all__ = ["Namer", "numbered"]
 _NAME_MAX = 255
 """Longest file name, in bytes, that the usual file systems take."""
 
+_FEW = 4
+
 
 def numbered(name: str, number: int) -> str:
     """Returns ``photo (2).jpg`` for ``photo.jpg`` and 2; the stem is cut where the name would get too long."""
@@ -33,7 +35,8 @@ class _Family:
     """The files whose names differ by their number only. Kept so that thousands of ``1.jpg`` stay cheap."""
 
     next: int = 1
-    by_size: dict[int, dict[str, str | None]] = field(default_factory=dict)  # size -> path -> sha256, once it is known
+    unread: dict[int, list[str]] = field(default_factory=dict)  # by size: found on the disk, content not known yet
+    known: dict[str, str] = field(default_factory=dict)  # by sha256
 
 
 @final
@@ -66,31 +69,42 @@ class Namer:
             family.next += 1
             occupied = _size(occupant)
             if occupied is not None:
-                family.by_size.setdefault(occupied, {})[candidate] = None
-        siblings = family.by_size.get(size, {})
-        for other, known in siblings.items():
-            occupant = self._occupant(other)
-            if occupant is None or known not in (None, sha256):
-                continue
-            # What was known may have changed since, so that a match is always read again.
-            siblings[other] = _sha256(occupant)
-            if siblings[other] == sha256:
-                return other, True
+                family.unread.setdefault(occupied, []).append(candidate)
+        for other in family.unread.pop(size, ()):
+            content = self._sha256(other)
+            if content is not None:
+                family.known.setdefault(content, other)
+        equal = family.known.get(sha256)
+        # Read again: what was known may have changed since, and on this word a picture stays unsorted.
+        if equal is not None and self._sha256(equal) == sha256:
+            self._forget_small(folder, name)
+            return equal, True
         return candidate, False
 
-    def taken(self, folder: str, name: str, path: str, src: str, size: int, sha256: str) -> None:
+    def taken(self, folder: str, name: str, path: str, src: str, sha256: str) -> None:
         """Remembers that a chosen path has been taken by ``src``."""
         if self._planned is not None:
             self._planned[path] = src
         family = self._families[folder, name]
         family.next += 1
-        family.by_size.setdefault(size, {})[path] = sha256
-        if family.next == 2:
-            del self._families[folder, name]  # found again by asking the disk; most names never come twice
+        family.known[sha256] = path
+        self._forget_small(folder, name)
 
     def refresh(self, folder: str, name: str) -> None:
         """Forgets what is known of a name, because another program took it."""
         self._families.pop((folder, name), None)
+
+    def _forget_small(self, folder: str, name: str) -> None:
+        """Keeps memory flat: most names never come twice, and a few files are found again by asking the disk."""
+        if self._families[folder, name].next <= _FEW:
+            del self._families[folder, name]
+
+    def _sha256(self, path: str) -> str | None:
+        occupant = self._occupant(path)
+        try:
+            return digest(occupant) if occupant is not None and os.path.isfile(occupant) else None
+        except OSError:
+            return None
 
     def _occupant(self, path: str) -> str | None:
         """Returns the file that has, or will have, a path below the destination; ``None`` if it is free."""
@@ -105,10 +119,3 @@ def _size(path: str) -> int | None:
         return os.stat(path).st_size
     except OSError:
         return None  # a link to nothing: no content, but the name is taken
-
-
-def _sha256(path: str) -> str | None:
-    try:
-        return digest(path) if os.path.isfile(path) else None
-    except OSError:
-        return None

@@ -13,7 +13,8 @@ from gender_cli.classify import load_options, predictions, say
 from gender_cli.inputs import expand
 from gender_cli.placing import MODES
 from gender_cli.results import MIXED
-from gender_cli.sorter import FAILED, Sorter, SortOptions, SortTally, open_journal, resolve, run_sort
+from gender_cli.sort_options import FAILED, SortOptions, SortTally, resolve
+from gender_cli.sorter import Sorter, open_journal, run_sort
 from gender_cli.undo import undo
 from gender_cli.vocabulary import FEMALE, MALE
 from runtime.errors import ClassifierError, OptionError

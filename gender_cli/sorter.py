@@ -6,17 +6,15 @@ import errno
 import os
 import secrets
 import stat
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, final
 
 from gender_cli.inputs import printable
 from gender_cli.journal import JOURNAL_NAME, Entry, Header, Journal, State
 from gender_cli.naming import Namer
-from gender_cli.placing import MODES, digest, place, settle, withdraw
+from gender_cli.placing import digest, place, settle, withdraw
 from gender_cli.results import WriteError, file_key, outcome
-from gender_cli.vocabulary import display
+from gender_cli.sort_options import STATUSES, SortOptions, SortTally, resolve
 from runtime.errors import OptionError
 from runtime.prediction import Status
 
@@ -26,114 +24,16 @@ if TYPE_CHECKING:
     from gender_cli.inputs import Item
     from runtime.prediction import Prediction
 
-__all__ = [
-    "FAILED",
-    "SortOptions",
-    "SortTally",
-    "Sorter",
-    "open_journal",
-    "part_name",
-    "resolve",
-    "run_sort",
-    "settle_open",
-]
+__all__ = ["Sorter", "open_journal", "part_name", "run_sort", "settle_open"]
 
 # Plain strings all through: a path must come back from the journal exactly as it went in.
-# ruff: noqa: PTH100, PTH102, PTH103, PTH110, PTH112, PTH114, PTH116, PTH117, PTH118, PTH119, PTH120, PTH206
-
-FAILED = "failed"
-"""The folder's key for pictures that could not be classified; a status of its own may have another folder."""
+# ruff: noqa: PTH100, PTH102, PTH103, PTH112, PTH114, PTH116, PTH118, PTH119, PTH120, PTH206
 
 _STAYS = frozenset({Status.NOT_FOUND.value, Status.PERMISSION_DENIED.value, Status.NOT_A_FILE.value})
 """There is no file that could be put anywhere."""
 
 _FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 """What will fail for the next picture as well."""
-
-
-@dataclass(frozen=True)
-class SortOptions:
-    """What a sort is told.
-
-    Attributes:
-        source: The folder, or the one file, to sort.
-        destination: The folder to sort into; made if it is not there.
-        mode: ``copy``, ``move``, ``hardlink`` or ``symlink``.
-        names: Folder names that differ from the default, by label, status, ``failed`` or ``mixed``.
-        keep_tree: Make the folders inside ``source`` again inside each answer's folder.
-        mixed: Put photographs whose people differ into a folder of their own.
-        journal: The journal's file; by default :data:`~gender_cli.journal.JOURNAL_NAME` in ``destination``.
-        dry_run: Write nothing.
-        model: What gives the answers, for the journal; a sort is not gone on with by another model.
-    """
-
-    source: str
-    destination: str
-    mode: str = "copy"
-    names: Mapping[str, str] = field(default_factory=dict)
-    keep_tree: bool = False
-    mixed: bool = False
-    journal: str | None = None
-    dry_run: bool = False
-    model: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise OptionError(f"The mode {self.mode!r} is none of {', '.join(MODES)}.")
-        for key, name in self.names.items():
-            if not name or name in (os.curdir, os.pardir) or any(c in name for c in "/\\\0") or os.path.isabs(name):
-                raise OptionError(f"{name!r} cannot be the name of the folder for {key}.")
-
-    def folder(self, answer: str) -> str:
-        """Returns the name of the folder for an answer."""
-        if answer in self.names:
-            return self.names[answer]
-        if answer in _STATUSES:
-            return self.names.get(FAILED, FAILED)
-        return display(answer).replace("/", "_").replace("\\", "_")
-
-
-_STATUSES = frozenset(status.value for status in Status)
-
-
-@dataclass
-class SortTally:
-    """What became of the pictures of a sort, those of the runs it goes on with among them.
-
-    Attributes:
-        placed: Pictures that were put somewhere, by folder name.
-        equal: Pictures whose equal was there already.
-        left: Pictures left where they are for another reason, by that reason (mostly a status).
-        failed: Pictures that were not classified, wherever they are now.
-        held: How many of all of them earlier runs had dealt with.
-    """
-
-    placed: Counter[str] = field(default_factory=Counter)
-    equal: int = 0
-    left: Counter[str] = field(default_factory=Counter)
-    failed: int = 0
-    held: int = 0
-
-    @property
-    def total(self) -> int:
-        """How many pictures there were."""
-        return self.placed.total() + self.equal + self.left.total()
-
-    @property
-    def exit_code(self) -> int:
-        """1 when a picture was not classified or could not be put anywhere, else 0."""
-        return 1 if self.failed or self.left else 0
-
-    def sentence(self) -> str:
-        """Returns the tally for people."""
-        parts = [f"{count} {name}" for name, count in sorted(self.placed.items())]
-        if self.equal:
-            parts.append(f"{self.equal} there already")
-        if self.left:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.left.items()))
-            parts.append(f"{self.left.total()} left where they are ({reasons})")
-        text = f"{self.total} picture{'' if self.total == 1 else 's'}" + (f": {', '.join(parts)}" if parts else "")
-        return f"{text}; {self.held} of them by an earlier run." if self.held else f"{text}."
 
 
 def run_sort(
@@ -285,7 +185,7 @@ class Sorter:
             except FileExistsError:
                 self._namer.refresh(folder, os.path.basename(src))  # somebody was faster; look again
                 continue
-            self._namer.taken(folder, os.path.basename(src), dst, absolute, info.st_size, sha256)
+            self._namer.taken(folder, os.path.basename(src), dst, absolute, sha256)
             self.tally.placed[self.options.folder(answer)] += 1
             shown = printable(os.path.join(self.destination, dst))
             self._plan(f"{self.options.mode:9} {printable(path)} -> {shown}")
@@ -364,10 +264,10 @@ class Sorter:
         self._held = journal.held(with_done=self.options.mode != "move")
         for answer in journal.outcomes():
             self.tally.placed[self.options.folder(answer)] += 1
-            self.tally.failed += answer in _STATUSES
+            self.tally.failed += answer in STATUSES
         for answer in journal.held(with_done=False).values():
             self.tally.equal += 1
-            self.tally.failed += answer in _STATUSES
+            self.tally.failed += answer in STATUSES
         self.tally.held = self.tally.total
         if self.options.dry_run:
             journal.close()
@@ -403,30 +303,6 @@ def open_journal(path: str, *, write: bool = True) -> Journal:
         return Journal.open(os.path.abspath(file), write=write)
     except FileNotFoundError as error:
         raise OptionError(f"There is no journal {printable(file)}.") from error
-
-
-def resolve(options: SortOptions) -> tuple[str, str]:
-    """Returns the two folders of a sort, absolute and without symbolic links.
-
-    Raises:
-        OptionError: If they cannot be those of a sort.
-    """
-    source, destination = os.path.realpath(options.source), os.path.realpath(options.destination)
-    if not os.path.isdir(source):
-        if not os.path.exists(source):
-            raise OptionError(f"There is no folder {printable(options.source)} to sort.")
-        source = os.path.realpath(os.path.dirname(os.path.abspath(options.source)))
-    if source == destination:
-        raise OptionError("SRC and DEST are the same folder; a folder inside it can be DEST, or one beside it.")
-    if os.path.lexists(destination) and not os.path.isdir(destination):
-        raise OptionError(f"{printable(options.destination)} is no folder.")
-    if options.mode == "hardlink":
-        above = destination
-        while not os.path.exists(above):
-            above = os.path.dirname(above)
-        if os.stat(source).st_dev != os.stat(above).st_dev:
-            raise OptionError("Hard links need SRC and DEST on one file system; --mode copy or symlink works on two.")
-    return source, destination
 
 
 def _missing_folders(path: str) -> list[str]:

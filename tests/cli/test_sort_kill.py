@@ -21,8 +21,7 @@ from hypothesis import strategies as st
 from sort_support import Tree, classified, grow, random_trees, snapshot
 from support import ROOT
 
-from gender_cli.sorter import SortOptions, SortTally, run_sort
-from gender_cli.undo import undo
+from gender_cli.sort import SortOptions, SortTally, run_sort, undo
 
 MODES = ("copy", "move", "hardlink", "symlink")
 SYSTEMS = ("one file system", "two file systems", "no hard links")
@@ -124,7 +123,7 @@ FIXED: Tree = {
 }
 
 
-@pytest.mark.parametrize("keep_tree", [False, True])
+@pytest.mark.parametrize("keep_tree", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("mode", "system"), CASES)
 def test_killed_at_every_step_and_started_again(tmp_path: Path, mode: str, system: str, keep_tree: bool) -> None:
     with patched(system, tmp_path) as machine:
@@ -213,8 +212,7 @@ def test_random_trees_killed_again_and_again(tree: Tree, case: tuple[str, str], 
 CHILD = """
 import sys, time
 from pathlib import Path
-import gender_cli.placing as placing
-from gender_cli.sorter import SortOptions, run_sort
+from gender_cli.sort import SortOptions, run_sort
 from sort_support import classified
 root = Path({root!r})
 def slow(root):

@@ -1,0 +1,610 @@
+"""Sorting: where pictures go, that nothing is ever overwritten, and that undo puts everything back."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sort_support import JOURNAL, Tree, classified, grow, predict, random_trees, snapshot
+
+from gender_cli.journal import Header, Journal, State
+from gender_cli.naming import numbered
+from gender_cli.results import WriteError
+from gender_cli.sort import SortOptions, SortTally, run_sort, undo
+from runtime.errors import OptionError
+from runtime.prediction import Prediction, Status
+
+MODES = ("copy", "move", "hardlink", "symlink")
+
+# ruff: noqa: PTH116, PTH211
+posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX files")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+def sort(root: Path, mode: str = "copy", **options: Any) -> SortTally:
+    return run_sort(classified(root / "src"), SortOptions(str(root / "src"), str(root / "dst"), mode, **options))
+
+
+def placed(root: Path) -> set[str]:
+    return {name for name, what in snapshot(root / "dst").items() if what != "folder"}
+
+
+TREE: Tree = {
+    "a.jpg": ("female", b"1"),
+    "b/a.jpg": ("female", b"2"),
+    "b/same.jpg": ("male", b"3"),
+    "c/same.jpg": ("male", b"3"),
+    "d.jpg": ("uncertain", b""),
+    "e.jpg": ("unreadable", b""),
+    "f.jpg": ("no_face", b""),
+    "g.jpg": ("mixed", b""),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_pictures_go_where_their_answers_say(tmp_path: Path, mode: str) -> None:
+    grow(tmp_path / "src", TREE)
+    tally = sort(tmp_path, mode)
+    assert placed(tmp_path) == {
+        "woman/a.jpg",
+        "woman/a (2).jpg",
+        "woman/g.jpg",
+        "man/same.jpg",
+        "uncertain/d.jpg",
+        "failed/e.jpg",
+        "failed/f.jpg",
+    }
+    assert tally.placed == {"woman": 3, "man": 1, "uncertain": 1, "failed": 2}
+    assert (tally.equal, tally.failed, tally.total, tally.exit_code) == (1, 2, 8, 1)
+    remaining = {str(path.relative_to(tmp_path / "src")) for path in (tmp_path / "src").rglob("*.jpg")}
+    assert remaining == ({"c/same.jpg"} if mode == "move" else set(TREE))
+
+
+def test_names_mixed_and_tree(tmp_path: Path) -> None:
+    grow(tmp_path / "src", TREE)
+    names = {"female": "femmes", "failed": "rest", "no_face": "landscapes"}
+    sort(tmp_path, keep_tree=True, mixed=True, names=names)
+    assert placed(tmp_path) == {
+        "femmes/a.jpg",
+        "femmes/b/a.jpg",
+        "mixed/g.jpg",
+        "man/b/same.jpg",
+        "man/c/same.jpg",
+        "uncertain/d.jpg",
+        "rest/e.jpg",
+        "landscapes/f.jpg",
+    }
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "/a", "a\0b"])
+def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
+    with pytest.raises(OptionError, match="cannot be the name"):
+        SortOptions("src", "dst", names={"female": name})
+
+
+def test_a_mode_that_is_none() -> None:
+    with pytest.raises(OptionError, match="teleport"):
+        SortOptions("src", "dst", "teleport")
+
+
+@pytest.mark.parametrize("mode", ["copy", "move"])
+def test_times_and_permissions_are_kept(tmp_path: Path, mode: str) -> None:
+    grow(tmp_path / "src", {"a.jpg": ("female", b""), "ab.jpg": ("female", b"2")})
+    before = {path.name: path.stat() for path in (tmp_path / "src").iterdir()}
+    sort(tmp_path, mode)
+    for name, info in before.items():
+        now = (tmp_path / "dst/woman" / name).stat()
+        assert (now.st_mtime_ns, now.st_mode) == (info.st_mtime_ns, info.st_mode)
+
+
+@given(tree=random_trees(), mode=st.sampled_from(MODES), mixed=st.booleans(), keep_tree=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_undo_restores_the_exact_tree(tree: Tree, mode: str, mixed: bool, keep_tree: bool) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        grow(root / "src", tree)
+        before = snapshot(root)
+        tally = sort(root, mode, mixed=mixed, keep_tree=keep_tree)
+        assert tally.total == len(tree), "every picture is somewhere"
+        result = undo(str(root / "dst"))
+        assert (result.restored, result.left) == (tally.placed.total(), 0)
+        assert snapshot(root) == before
+
+
+@given(tree=random_trees(), mode=st.sampled_from(MODES), keep_tree=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_a_dry_run_writes_nothing_and_tells_what_will_happen(tree: Tree, mode: str, keep_tree: bool) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        grow(root / "src", tree)
+        before = snapshot(root)
+        options = SortOptions(str(root / "src"), str(root / "dst"), mode, keep_tree=keep_tree, dry_run=True)
+        plan: list[str] = []
+        tally = run_sort(classified(root / "src"), options, plan=plan.append)
+        assert snapshot(root) == before
+        assert not (root / "dst").exists()
+        done: list[str] = []
+        options = SortOptions(str(root / "src"), str(root / "dst"), mode, keep_tree=keep_tree)
+        assert run_sort(classified(root / "src"), options, plan=done.append) == tally
+        assert plan == done
+        assert all("\n" not in line for line in plan)
+
+
+@given(tree=random_trees(), there=random_trees(), mode=st.sampled_from(MODES))
+@settings(max_examples=60, deadline=None)
+def test_nothing_that_was_there_is_ever_overwritten(tree: Tree, there: Tree, mode: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        grow(root / "src", tree)
+        grow(root / "dst", {f"woman/{path}": answer for path, answer in there.items()})
+        grow(root / "dst/man", {path.replace("/", "-"): answer for path, answer in there.items()})
+        before = snapshot(root / "dst")
+        sources = snapshot(root / "src")
+        sort(root, mode)
+        after = snapshot(root / "dst")
+        assert {path: what for path, what in after.items() if path in before} == before
+        contents = {what[0] for what in sources.values() if what != "folder"}
+        if mode in ("copy", "move"):
+            left = {what[0] for what in snapshot(root / "src").values() if what != "folder"}
+            there_now = {what[0] for what in after.values() if what != "folder"}
+            assert contents <= left | there_now, "no content is ever lost"
+        assert undo(str(root / "dst")).left == 0
+        assert snapshot(root / "dst") == before
+        assert snapshot(root / "src") == sources
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_intent_is_on_the_disk_before_the_first_step(
+    tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1"), "b.jpg": ("male", b"2")})
+    journal = tmp_path / "dst" / JOURNAL
+    synced: list[int] = []
+
+    def fsync(descriptor: int) -> None:
+        if journal.exists() and os.fstat(descriptor).st_ino == journal.stat().st_ino:
+            synced[:] = [journal.stat().st_size]
+
+    def checked(name: str) -> Any:
+        call = getattr(os, name)
+
+        def step(*paths: str, **options: Any) -> None:
+            for path in paths:
+                if path.endswith(".jpg"):
+                    on_disk = journal.read_bytes()[: synced[0]].decode()
+                    assert f'"src": "{Path(path).name}"' in on_disk
+                    steps.append(name)
+            call(*paths, **options)
+
+        return step
+
+    steps: list[str] = []
+    monkeypatch.setattr(os, "fsync", fsync)
+    for name in ("link", "symlink", "unlink", "replace"):
+        monkeypatch.setattr(os, name, checked(name))
+    sort(tmp_path, mode)
+    assert {"copy": "link", "move": "unlink", "hardlink": "link", "symlink": "symlink"}[mode] in steps
+
+
+def test_a_name_taken_by_somebody_else_in_the_last_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grow(tmp_path / "src", {"a.jpg": ("female", b"mine")})
+    link = os.link
+    rival = tmp_path / "dst/woman/a.jpg"
+
+    def slow_link(src: str, dst: str, **options: Any) -> None:
+        if not rival.exists():
+            rival.write_bytes(b"theirs")
+        link(src, dst, **options)
+
+    monkeypatch.setattr(os, "link", slow_link)
+    tally = sort(tmp_path, "move")
+    assert rival.read_bytes() == b"theirs"
+    assert (tmp_path / "dst/woman/a (2).jpg").read_bytes() == b"female mine"
+    assert tally.placed == {"woman": 1}
+    assert undo(str(tmp_path / "dst")).left == 0
+    assert rival.read_bytes() == b"theirs"
+    assert (tmp_path / "src/a.jpg").read_bytes() == b"female mine"
+
+
+def two_places(tmp_path: Path) -> tuple[Path, Path]:
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or os.stat(memory).st_dev == os.stat(tmp_path).st_dev:
+        pytest.skip("needs a second file system at /dev/shm")
+    return tmp_path, Path(tempfile.mkdtemp(dir=memory))
+
+
+@pytest.mark.parametrize("mode", ["copy", "move", "symlink"])
+@pytest.mark.parametrize("back", [False, True])
+def test_between_two_real_file_systems(tmp_path: Path, mode: str, back: bool) -> None:
+    here, there = two_places(tmp_path)
+    try:
+        if back:
+            here, there = there, here
+        grow(here / "src", TREE)
+        before, empty = snapshot(here), snapshot(there)
+        options = SortOptions(str(here / "src"), str(there / "dst"), mode)
+        tally = run_sort(classified(here / "src"), options)
+        assert tally.placed == {"woman": 3, "man": 1, "uncertain": 1, "failed": 2}
+        if mode == "move":
+            moved = (there / "dst/woman/a.jpg").stat()
+            assert (moved.st_mtime_ns, stat.S_IMODE(moved.st_mode)) == before["src/a.jpg"][2:0:-1]
+            assert {path.name for path in (here / "src").rglob("*.jpg")} == {"same.jpg"}
+        assert undo(str(there / "dst")).left == 0
+        assert snapshot(here) == before
+        assert snapshot(there) == empty
+    finally:
+        for place in (here, there):
+            if place.parent == Path("/dev/shm"):
+                shutil.rmtree(place)
+
+
+def test_hard_links_across_file_systems_are_refused_before_anything_is_done(tmp_path: Path) -> None:
+    here, there = two_places(tmp_path)
+    try:
+        grow(here / "src", TREE)
+        with pytest.raises(OptionError, match="one file system"):
+            run_sort(classified(here / "src"), SortOptions(str(here / "src"), str(there / "x/y"), "hardlink"))
+        assert not (there / "x").exists()
+    finally:
+        shutil.rmtree(there)
+
+
+def across(monkeypatch: pytest.MonkeyPatch) -> None:
+    def other_device(src: str, dst: str, **options: Any) -> None:
+        if ("/src/" in str(src)) != ("/src/" in str(dst)):
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        original[0](src, dst, **options)
+
+    original = [os.link]
+    monkeypatch.setattr(os, "link", other_device)
+    for name in ("rename", "replace"):
+        monkeypatch.setattr(os, name, lambda *_, **__: (_ for _ in ()).throw(OSError(errno.EXDEV, "cross-device")))
+
+
+def test_a_copy_that_does_not_read_back_equal_deletes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1"), "b.jpg": ("male", b"2")})
+    before = snapshot(tmp_path / "src")
+    across(monkeypatch)
+    copy = shutil.copyfileobj
+
+    def damaged(source: Any, target: Any, *rest: Any) -> None:
+        copy(source, target, *rest)
+        if "a.jpg" in source.name:
+            target.write(b"!")
+
+    monkeypatch.setattr(shutil, "copyfileobj", damaged)
+    sentences: list[str] = []
+    options = SortOptions(str(tmp_path / "src"), str(tmp_path / "dst"), "move")
+    tally = run_sort(classified(tmp_path / "src"), options, report=sentences.append)
+    assert tally.left == {"not_placed": 1}
+    assert "a.jpg" in sentences[0]
+    assert "changed" in sentences[0]
+    assert snapshot(tmp_path / "src") == {"a.jpg": before["a.jpg"]}
+    assert placed(tmp_path) == {"man/b.jpg"}, "no part of the copy is left"
+    assert sort(tmp_path, "move").exit_code == 1  # the damage goes on; once it ends, the picture is taken
+    monkeypatch.setattr(shutil, "copyfileobj", copy)
+    assert sort(tmp_path, "move").placed == {"man": 1, "woman": 1}
+
+
+def test_a_source_that_cannot_be_deleted_is_not_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1")})
+    before = snapshot(tmp_path / "src")
+    unlink = os.unlink
+
+    def refuse(path: str, **options: Any) -> None:
+        if str(path).endswith("src/a.jpg"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        unlink(path, **options)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    tally = sort(tmp_path, "move")
+    assert (tally.left, tally.exit_code) == ({"not_placed": 1}, 1)
+    assert snapshot(tmp_path / "src") == before
+    assert placed(tmp_path) == set()
+
+
+def test_a_full_disk_ends_the_sort_and_it_can_be_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grow(tmp_path / "src", TREE)
+    before = snapshot(tmp_path)
+    copy = shutil.copyfileobj
+    room = [3]
+
+    def full(source: Any, target: Any, *rest: Any) -> None:
+        if not room[0]:
+            target.write(b"part")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        room[0] -= 1
+        copy(source, target, *rest)
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(WriteError, match="No space left"):
+        sort(tmp_path)
+    assert len(placed(tmp_path)) == 3
+    monkeypatch.undo()
+    assert sort(tmp_path).placed == {"woman": 3, "man": 1, "uncertain": 1, "failed": 2}
+    assert undo(str(tmp_path / "dst")).left == 0
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_undo_leaves_alone_what_changed_since(tmp_path: Path, mode: str) -> None:
+    grow(tmp_path / "src", {name: ("female", name.encode()) for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg")})
+    sort(tmp_path, mode)
+    woman = tmp_path / "dst/woman"
+    for name in ("a.jpg", "b.jpg"):
+        (woman / name).unlink()
+    (woman / "a.jpg").write_bytes(b"edited")
+    (woman / "mine.txt").write_text("mine")
+    if mode == "move":
+        (tmp_path / "src/c.jpg").write_bytes(b"new")
+    else:
+        (tmp_path / "src/c.jpg").unlink()
+    sentences: list[str] = []
+    result = undo(str(tmp_path / "dst"), report=sentences.append)
+    assert (woman / "a.jpg").read_bytes() == b"edited"
+    assert (woman / "mine.txt").exists()
+    assert not (woman / "d.jpg").exists()
+    assert (tmp_path / "src/d.jpg").read_bytes() == b"female d.jpg"
+    expected = {"copy": 2, "move": 3, "hardlink": 2, "symlink": 1}[mode]
+    # A symbolic link whose target is gone holds nothing. A moved file that is gone cannot be put back.
+    assert result.left == len(sentences) == expected
+    assert sum("a.jpg" in sentence for sentence in sentences) == 1
+    if mode in ("copy", "hardlink"):
+        assert (woman / "c.jpg").read_bytes() == b"female c.jpg", "the only copy left is never deleted"
+    if mode == "move":
+        assert (tmp_path / "src/c.jpg").read_bytes() == b"new"
+        (tmp_path / "src/c.jpg").unlink()
+        assert undo(str(tmp_path / "dst")).restored == 1, "the journal is kept for another try"
+        assert (tmp_path / "src/c.jpg").read_bytes() == b"female c.jpg"
+    assert (tmp_path / "dst" / JOURNAL).exists()
+
+
+def test_undo_makes_folders_again_that_were_deleted_since(tmp_path: Path) -> None:
+    grow(tmp_path / "src", {"x/y/a.jpg": ("female", b"1")})
+    before = snapshot(tmp_path)
+    sort(tmp_path, "move")
+    shutil.rmtree(tmp_path / "src/x")
+    assert undo(str(tmp_path / "dst" / JOURNAL)).left == 0
+    assert snapshot(tmp_path) == before
+
+
+def test_undo_as_a_dry_run_changes_nothing(tmp_path: Path) -> None:
+    grow(tmp_path / "src", TREE)
+    sort(tmp_path, "move")
+    after = snapshot(tmp_path)
+    journal = (tmp_path / "dst" / JOURNAL).read_bytes()
+    plan: list[str] = []
+    assert undo(str(tmp_path / "dst"), dry_run=True, plan=plan.append).restored == len(plan) == 7
+    assert snapshot(tmp_path) == after
+    assert (tmp_path / "dst" / JOURNAL).read_bytes() == journal
+
+
+def test_a_destination_inside_the_source_is_not_sorted_again(tmp_path: Path) -> None:
+    from gender_cli.inputs import expand
+
+    grow(tmp_path / "src", TREE)
+    inner = tmp_path / "src/sorted"
+    for _ in range(2):
+        inner.mkdir(exist_ok=True)
+        items = expand([str(tmp_path / "src")], recursive=True, exclude=[str(inner)])
+        pairs = [(item.path, predict(item.path)) for item in items]
+        tally = run_sort(pairs, SortOptions(str(tmp_path / "src"), str(inner), "copy"))
+        assert tally.total == 8
+
+
+def test_source_and_destination_must_be_two_folders(tmp_path: Path) -> None:
+    grow(tmp_path / "src", TREE)
+    (tmp_path / "link").symlink_to(tmp_path / "src")
+    (tmp_path / "file").touch()
+    for source, destination in [("src", "src"), ("src", "link"), ("nowhere", "dst"), ("src", "file")]:
+        with pytest.raises(OptionError):
+            run_sort([], SortOptions(str(tmp_path / source), str(tmp_path / destination)))
+    with pytest.raises(OptionError, match="not in"):
+        run_sort(
+            [(str(tmp_path / "file"), Prediction.failed("x", Status.UNREADABLE, ""))],
+            SortOptions(str(tmp_path / "src"), str(tmp_path / "dst")),
+        )
+
+
+def test_a_folder_name_that_a_file_has(tmp_path: Path) -> None:
+    grow(tmp_path / "src", {"a.jpg": ("female", b"")})
+    (tmp_path / "dst").mkdir()
+    (tmp_path / "dst/woman").touch()
+    with pytest.raises(WriteError, match="--names"):
+        sort(tmp_path)
+
+
+@posix
+def test_what_is_no_file_stays_and_links_are_not_moved(tmp_path: Path) -> None:
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1")})
+    os.mkfifo(tmp_path / "src/fifo")
+    os.symlink("a.jpg", tmp_path / "src/z.jpg")
+    predictions = [
+        (str(tmp_path / "src/fifo"), Prediction.failed("fifo", Status.NOT_A_FILE, "It is a FIFO.")),
+        (str(tmp_path / "src/gone.jpg"), Prediction.failed("gone", Status.NOT_FOUND, "It is gone.")),
+        (str(tmp_path / "src/z.jpg"), predict(str(tmp_path / "src/z.jpg"))),
+    ]
+    sentences: list[str] = []
+    options = SortOptions(str(tmp_path / "src"), str(tmp_path / "dst"), "move")
+    tally = run_sort(predictions, options, report=sentences.append)
+    assert tally.left == {"not_a_file": 1, "not_found": 1, "symbolic_link": 1}
+    assert len(sentences) == 3
+    assert placed(tmp_path) == set()
+    for mode in ("copy", "hardlink", "symlink"):
+        target = tmp_path / mode
+        run_sort(predictions[2:], SortOptions(str(tmp_path / "src"), str(target), mode))
+        assert (target / "woman/z.jpg").read_bytes() == b"female 1"
+        assert (target / "woman/z.jpg").is_symlink() == (mode == "symlink")
+        assert undo(str(target)).left == 0
+
+
+def test_changed_sources_are_sorted_again_and_others_are_not(tmp_path: Path) -> None:
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1"), "b.jpg": ("male", b"2")})
+    sort(tmp_path)
+    (tmp_path / "src/b.jpg").chmod(0o600)
+    (tmp_path / "src/b.jpg").write_bytes(b"female now")
+    asked: list[str] = []
+
+    def predictions() -> Any:
+        for path, prediction in classified(tmp_path / "src"):
+            asked.append(path)
+            yield path, prediction
+
+    tally = run_sort(predictions(), SortOptions(str(tmp_path / "src"), str(tmp_path / "dst")))
+    assert tally.held == 2
+    assert placed(tmp_path) == {"woman/a.jpg", "man/b.jpg", "woman/b.jpg"}
+
+
+def test_another_sort_is_not_mixed_into_a_journal(tmp_path: Path) -> None:
+    grow(tmp_path / "src", TREE)
+    sort(tmp_path, model={"name": "one"})
+    for options in ({"mode": "move"}, {"mixed": True}, {"names": {"male": "men"}}, {"model": {"name": "two"}}):
+        with pytest.raises(OptionError, match="another sort"):
+            sort(tmp_path, **{"model": {"name": "one"}, **options})
+    other = tmp_path / "other.jsonl"
+    assert sort(tmp_path, "move", journal=str(other)).equal == 8
+    assert undo(str(other)).left == 0
+    assert not other.exists()
+    assert sort(tmp_path, model={"name": "one"}).held == 8
+
+
+def test_two_sorts_cannot_use_one_journal(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    grow(tmp_path / "src", TREE)
+    sort(tmp_path)
+    with Journal.open(str(tmp_path / "dst" / JOURNAL)):
+        with pytest.raises(OptionError, match="still running"):
+            sort(tmp_path)
+        with pytest.raises(OptionError, match="still running"):
+            undo(str(tmp_path / "dst"))
+
+
+HEADER = Header("/src", "/dst", "copy", {})
+
+
+def journal_lines(tmp_path: Path) -> tuple[Path, list[str]]:
+    path = tmp_path / "journal.jsonl"
+    with Journal.create(str(path), HEADER) as journal:
+        entry = journal.intend("a", "woman/a", sha256="0" * 64, size=1, mtime_ns=2, outcome="female")
+        journal.mark(entry, State.DONE)
+    return path, path.read_text(encoding="ascii").splitlines(keepends=True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"journal": 1', '"journal": 2'),
+        ('"source"', '"sauce"'),
+        ('"src": "a"', '"src": "../a"'),
+        ('"src": "a"', '"src": "/etc/passwd"'),
+        ('"dst": "woman/a"', '"dst": "woman/../../a"'),
+        ('"op": "place"', '"op": "format"'),
+        ('"op": "done", "id": 0', '"op": "done", "id": 7'),
+        ('"id": 0, "src"', '"id": 1, "src"'),
+        ('"size"', '"extent"'),
+        ('{"op": "done"', '{"op": done'),
+    ],
+)
+def test_a_journal_that_is_not_ours_is_refused(tmp_path: Path, old: str, new: str) -> None:
+    path, lines = journal_lines(tmp_path)
+    text = "".join(lines)
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="ascii")
+    before = path.read_bytes()
+    with pytest.raises(OptionError):
+        undo(str(path))
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_journal_is_never_touched(tmp_path: Path) -> None:
+    grow(tmp_path / "src", TREE)
+    for content in (b"\xff\xd8\xff picture", b"text\n", b"{}\n", b'{"journal": 1}\n'):
+        path = tmp_path / "precious"
+        path.write_bytes(content)
+        with pytest.raises(OptionError):
+            sort(tmp_path, journal=str(path))
+        with pytest.raises(OptionError):
+            undo(str(path))
+        assert path.read_bytes() == content
+
+
+def test_a_torn_journal_line_is_cut_off(tmp_path: Path) -> None:
+    path, lines = journal_lines(tmp_path)
+    for tail in ('{"op": "pla', "\0" * 100):
+        path.write_text("".join(lines) + tail, encoding="ascii")
+        with Journal.open(str(path)) as journal:
+            assert [entry.src for entry in journal.entries(State.DONE)] == ["a"]
+        assert path.read_text(encoding="ascii") == "".join(lines)
+
+
+@given(text=st.text(min_size=1) | st.binary(min_size=1).map(os.fsdecode))
+def test_any_name_survives_the_journal(text: str) -> None:
+    if "\0" in text or "/" in text or text in (".", ".."):
+        text = "x"
+    with tempfile.TemporaryDirectory() as name:
+        path = str(Path(name, "journal"))
+        with Journal.create(path, Header("/src", "/dst", "copy", {"female": text})) as journal:
+            journal.intend(text, f"woman/{text}", sha256="", size=1, mtime_ns=2, outcome=text)
+        with Journal.open(path) as journal:
+            [entry] = journal.entries(State.OPEN)
+            assert (entry.src, entry.dst, entry.outcome) == (text, f"woman/{text}", text)
+            assert journal.header.names == {"female": text}
+        for line in Path(path).read_bytes().splitlines():
+            json.loads(line)
+
+
+@posix
+def test_names_of_any_bytes_are_sorted_and_put_back(tmp_path: Path) -> None:
+    names = [b"\xff.jpg", b"new\nline.jpg", "\U0001f600.jpg".encode(), b"=cmd.jpg", b"-rf.jpg", b"a" * 251 + b".jpg"]
+    grow(tmp_path / "src", {os.fsdecode(name): ("female", name) for name in names})
+    grow(tmp_path / "dst/woman", {os.fsdecode(names[-1]): ("female", b"other")})
+    before = snapshot(tmp_path)
+    sort(tmp_path, "move")
+    there = {os.fsencode(path.name) for path in (tmp_path / "dst/woman").iterdir()}
+    assert there == {*names, b"a" * 247 + b" (2).jpg"}
+    assert undo(str(tmp_path / "dst")).left == 0
+    assert snapshot(tmp_path) == before
+
+
+def test_numbers_in_names() -> None:
+    assert numbered("a.jpg", 1) == "a.jpg"
+    assert numbered("a.jpg", 2) == "a (2).jpg"
+    assert numbered("archive.tar.gz", 3) == "archive.tar (3).gz"
+    assert numbered(".hidden", 2) == ".hidden (2)"
+    long = numbered("é" * 125 + ".jpg", 12)
+    assert len(long.encode()) <= 255
+    assert long.endswith(" (12).jpg")
+
+
+def test_a_thousand_pictures_of_one_name_stay_cheap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grow(tmp_path / "src", {f"{number}/1.jpg": ("female", b"%05d" % number) for number in range(1000)})
+    looks = [0]
+    lexists = os.path.lexists
+
+    def counted(path: Any) -> bool:
+        looks[0] += 1
+        return lexists(path)
+
+    monkeypatch.setattr(os.path, "lexists", counted)
+    start = time.perf_counter()
+    sort(tmp_path, "hardlink")
+    assert looks[0] < 10_000, "asking for every number up to the free one would be half a million questions"
+    assert len(placed(tmp_path)) == 1000
+    assert time.perf_counter() - start < 60
