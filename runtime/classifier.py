@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from runtime.decode import decode
 from runtime.errors import BundleError, ImageError, ModelNotFoundError, OptionError
 from runtime.framing import crop_square
 from runtime.limits import Limits
+from runtime.options import Options
 from runtime.pipeline import batched, ordered_map
 from runtime.prediction import Box, Person, Prediction, Status
 from runtime.processor import Processor
@@ -45,34 +46,6 @@ NO_DETECTOR = (
     "No face detector is installed, so whole pictures are classified; this model expects faces. "
     "To install one: gender-classifier models add-detector"
 )
-
-
-@dataclass(frozen=True)
-class Options:
-    """Everything :func:`load` was told, so that a pickled classifier comes back the same. See :func:`load`."""
-
-    variant: str | None = None
-    provider: str = "cpu"
-    threads: int | None = None
-    threshold: float | None = None
-    limits: Limits = field(default_factory=Limits)
-    exact: bool = False
-    faces: bool | None = None
-    detector: str | None = None
-    detector_threshold: float | None = None
-    detect_size: int | None = None
-    min_face: int = 0
-    max_faces: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise OptionError(f"threshold is {self.threshold}; it must be from 0 to 1")
-        if self.detector_threshold is not None and not 0 <= self.detector_threshold <= 1:
-            raise OptionError(f"detector_threshold is {self.detector_threshold}; it must be from 0 to 1")
-        if self.min_face < 0:
-            raise OptionError(f"min_face is {self.min_face}; it must be 0 or more")
-        if self.max_faces is not None and self.max_faces < 1:
-            raise OptionError(f"max_faces is {self.max_faces}; it must be 1 or more")
 
 
 @dataclass(frozen=True)
@@ -239,7 +212,7 @@ class Classifier:
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def answers(self, pixel_values: NDArray[np.float32], regions: tuple[_Region, ...] = ()) -> tuple[Person, ...]:
+    def _answers(self, pixel_values: NDArray[np.float32], regions: tuple[_Region, ...] = ()) -> tuple[Person, ...]:
         """Runs the network and applies the decision rule; ``regions`` names where each row came from."""
         manifest = self.manifest
         rows = decision.probabilities(self.logits(pixel_values), manifest.activation, manifest.decision.temperature)
@@ -322,7 +295,7 @@ class Classifier:
             stacked = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
             for start in range(0, len(stacked), batch_size):  # a crowd must not make one huge batch
                 chosen = slice(start, start + batch_size)
-                people.extend(self.answers(stacked[chosen], regions[chosen]))
+                people.extend(self._answers(stacked[chosen], regions[chosen]))
         results = []
         taken = iter(people)
         for one in group:
