@@ -232,8 +232,24 @@ def _plain_fold(model: Any, pixels: torch.Tensor) -> Iterator[None]:
         torch.nn.functional.fold = original
 
 
+@contextlib.contextmanager
+def _pixels_only(model: Any, pixels: torch.Tensor) -> Iterator[None]:
+    """Hides the other arguments of ``forward``: the tracer makes a graph input of each default that is not ``None``."""
+    original = model.forward
+
+    def forward(pixel_values: torch.Tensor) -> Any:
+        return original(pixel_values=pixel_values)
+
+    model.forward = forward
+    try:
+        yield
+    finally:
+        del model.forward  # the instance's; the class's method shows again
+
+
 CURES: dict[str, Callable[[Any, torch.Tensor], contextlib.AbstractContextManager[None]]] = {
     "dinov2_with_registers": _frozen_positions,
     "mobilevitv2": _plain_fold,
+    "perceiver": _pixels_only,
 }
 """What an architecture needs while it is traced, and only then."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
+import os
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -70,15 +71,30 @@ def convert(original: Original, height: int, width: int, path: Path) -> Exporter
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Holds back the tracer's warnings about shapes: they are fixed on purpose, and the gate checks the result."""
+    """Holds back what the tracer says about shapes (they are fixed on purpose) and its dump of a graph that failed.
+
+    The dump comes from C++, so the two file descriptors are turned away, not only Python's streams.
+    """
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "optimum", "transformers")]
     levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(descriptor) for descriptor in (1, 2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
         try:
+            for descriptor in (1, 2):
+                os.dup2(nowhere, descriptor)
+            for logger in loggers:
+                logger.setLevel(logging.ERROR)
             yield
         finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for descriptor, copy in zip((1, 2), kept, strict=True):
+                os.dup2(copy, descriptor)
+                os.close(copy)
+            os.close(nowhere)
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)

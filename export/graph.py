@@ -108,7 +108,7 @@ def weights_by_operator(model: Any) -> dict[str, int]:
 def cure_pad_before_maxpool(model: Any) -> int:
     """Rewrites a constant Pad in front of a MaxPool so that every runtime computes it alike.
 
-    onnxruntime fuses the two (Pad_Fusion, at least up to 1.32) and forgets the pad value: MaxPool pads with minus
+    onnxruntime up to 1.31 fuses the two (Pad_Fusion) and forgets the pad value: MaxPool pads with minus
     infinity, and where the padded zeros would have been the maximum the result is wrong (BiT: logits off by 0.24). Here
     MaxPool pads by itself, and the maximum with a constant restores what the pad value would have done: the pad value
     where a window reaches into the border, the lowest float elsewhere.

@@ -87,7 +87,7 @@ def load_original(checkpoint: Checkpoint) -> Original:
     model_class = find_class(checkpoint.config)
     network_class = model_class.model_class()
     config = normalised_config(checkpoint.config, model_class)
-    parsed = model_class.config_class().from_dict(config)
+    parsed = model_class.config_class().from_dict(dict(config))
     try:
         model, report = network_class.from_pretrained(
             checkpoint.folder,

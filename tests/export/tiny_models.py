@@ -282,7 +282,6 @@ def make_checkpoint(
     pictures and a difference in the pixels shows.
     """
     import torch
-    import transformers
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as MAPPING
 
     from export.architectures import ModelClass
@@ -299,7 +298,7 @@ def make_checkpoint(
     if model_type == "vit_hybrid":  # its own initialisation fails on the mask token that a classifier has not
         network_class.__mro__[1]._init_weights = lambda *_: None
     model = network_class(config).eval()
-    _spread(model, processor)
+    _randomise(model, _pictures(processor, model_type, config.to_dict()))
     model.save_pretrained(folder)
     written = json.loads((folder / "config.json").read_text())
     if model_type == "vit_hybrid":
@@ -310,12 +309,11 @@ def make_checkpoint(
         written["label2id"] = {word: index for index, word in ID2LABEL.items()}
     (folder / "config.json").write_text(json.dumps(written, indent=2))
     (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=2))
-    assert transformers is not None
     return folder
 
 
-def _spread(model: Any, processor: dict[str, Any]) -> None:
-    """Gives every weight a visible size and centres the logits, so that answers differ between pictures."""
+def _randomise(model: Any, pixels: Any) -> None:
+    """Gives every weight a visible size, batch norms the statistics of pictures, and the logits a spread around 0."""
     import torch
 
     generator = torch.Generator().manual_seed(1)
@@ -326,10 +324,6 @@ def _spread(model: Any, processor: dict[str, Any]) -> None:
             if tensor.ndim >= 2 and "relative_position_index" not in name:
                 fan_in = max(1, tensor[0].numel())
                 tensor.copy_(torch.randn(tensor.shape, generator=generator) * (1.5 / fan_in**0.5))
-    crop = processor.get("crop_size") or processor["size"]
-    edge = crop.get("height") or crop.get("shortest_edge")
-    if processor.get("do_center_crop") and "Perceiver" in processor["image_processor_type"]:
-        edge = processor["size"]["height"]
     # Batch norms learn the statistics of their inputs, as training would have taught them.
     norms = [module for module in model.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
     if norms:
@@ -338,16 +332,39 @@ def _spread(model: Any, processor: dict[str, Any]) -> None:
             norm.momentum = 1.0
         model.train()
         with torch.no_grad():
-            model(pixel_values=torch.randn(8, 3, edge, edge, generator=generator))
+            model(pixel_values=pixels)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         model.eval()
-    with torch.inference_mode():
-        logits = model(pixel_values=torch.randn(8, 3, edge, edge, generator=generator)).logits
-        for module in model.modules():
-            if isinstance(module, torch.nn.Linear) and module.out_features == len(ID2LABEL):  # the classifiers
-                module.weight.mul_(1.5 / float(logits.std(dim=0).mean()))
-        logits = model(pixel_values=torch.randn(8, 3, edge, edge, generator=generator)).logits
-    spread = float(logits.std(dim=0).mean())
-    if not 0.05 < spread < 5:
-        raise AssertionError(f"{type(model).__name__}: the logits of random pictures spread by {spread}")
+    heads = [
+        module
+        for module in model.modules()
+        if isinstance(module, torch.nn.Linear) and module.out_features == len(ID2LABEL)
+    ]
+    with torch.no_grad():
+        spread = model(pixel_values=pixels).logits.std(dim=0).mean()
+        for head in heads:
+            head.weight.mul_(1.5 / spread)
+        middle = model(pixel_values=pixels).logits.mean(dim=0)
+        for head in heads:
+            if head.bias is not None:
+                head.bias.sub_(middle)
+        logits = model(pixel_values=pixels).logits
+    if not 0.5 < float(logits.std(dim=0).mean()) < 4:
+        raise AssertionError(f"{type(model).__name__}: pictures do not move the logits, {logits}")
+
+
+def _pictures(processor: dict[str, Any], model_type: str, config: dict[str, Any]) -> Any:
+    """Eight drawn pictures as the network's input."""
+    import tempfile
+
+    import torch
+    from transformers.image_utils import load_image
+
+    from export.network import load_processor
+    from export.pictures import make_pictures
+
+    with tempfile.TemporaryDirectory() as folder:
+        images = [load_image(str(path)) for path in make_pictures(Path(folder), 8, seed=2)]
+        batch = load_processor(processor, config, model_type)(images=images, return_tensors="np")
+    return torch.from_numpy(batch["pixel_values"])
