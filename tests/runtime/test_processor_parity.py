@@ -318,6 +318,9 @@ def check(ours: Processor, theirs: Any, image: Image.Image) -> None:
         off["include_top"] = False
     pixels = run(theirs, image, **off)
     assert pixels.dtype == np.uint8
+    if pixels.size == 0:  # Perceiver crops a very small picture away; without resizing nothing is left, here one pixel
+        assert np.array_equal(np.asarray(ours.geometry(image)), np.zeros((1, 1, 3), np.uint8))
+        return
     mine = np.asarray(ours.geometry(image))
     if ours.values.flip_channels:
         mine = mine[..., ::-1]
