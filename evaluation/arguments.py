@@ -137,4 +137,5 @@ def _add_model(parser: argparse.ArgumentParser, *, twice: bool = False) -> None:
         const=False,
         help="whole pictures, even where a detector is installed",
     )
+    parser.add_argument("--detector", metavar="FILE", help="face detector to use (default: the installed one)")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the network")

@@ -193,8 +193,13 @@ def _labelled(arguments: argparse.Namespace, *, name: str | None = None) -> Labe
 
 def _load(arguments: argparse.Namespace, model: str | None) -> Classifier:
     """Loads a model; with boxes the runtime is handed faces, and must not look for faces in them."""
-    faces = False if getattr(arguments, "boxes", None) else arguments.faces
-    classifier = load(model, variant=getattr(arguments, "variant", None), threads=arguments.threads, faces=faces)
+    classifier = load(
+        model,
+        variant=getattr(arguments, "variant", None),
+        threads=arguments.threads,
+        faces=False if getattr(arguments, "boxes", None) else arguments.faces,
+        detector=arguments.detector,
+    )
     missing = set(CLASSES) - set(classifier.manifest.meanings)
     if missing:
         raise OptionError(

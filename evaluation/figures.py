@@ -39,6 +39,8 @@ def draw(report: dict[str, Any], folder: Path) -> list[str]:
     Returns:
         The names of the files, in reading order.
     """
+    if not report["set"]["scored"]:
+        return []
     figures: dict[str, Figure] = {"confusion.png": _confusion(report), "reliability.png": _reliability(report)}
     if report["curves"]["roc"]:
         figures["roc_pr.png"] = _roc_pr(report)
@@ -188,7 +190,8 @@ def _robustness(content: dict[str, Any]) -> Figure:
         panel.plot(
             steps, [point["answered"]["value"] for point in curve["points"]], color="grey", ls=":", label="answered"
         )
-        panel.axhline(untouched, color="black", lw=0.6, ls="--")
+        if untouched is not None:
+            panel.axhline(untouched, color="black", lw=0.6, ls="--")
         panel.set_ylim(0, 1.03)
         if name in ("jpeg", "resolution"):
             panel.invert_xaxis()  # worse to the right, like the others
@@ -200,7 +203,10 @@ def _robustness(content: dict[str, Any]) -> Figure:
 
 
 def _bars(axes: Axes, x: list[float], estimates: list[dict[str, Any]], colour: str, label: str) -> None:
-    values = [estimate["value"] for estimate in estimates]
-    below = [estimate["value"] - estimate["low"] for estimate in estimates]
-    above = [estimate["high"] - estimate["value"] for estimate in estimates]
-    axes.errorbar(x, values, yerr=[below, above], marker="o", ms=3, lw=1, capsize=2, color=colour, label=label)
+    """Draws points with intervals; a point without a value (no face was found, say) leaves a hole."""
+    known = [(place, each) for place, each in zip(x, estimates, strict=True) if each["value"] is not None]
+    values = [each["value"] for _, each in known]
+    below = [each["value"] - each["low"] for _, each in known]
+    above = [each["high"] - each["value"] for _, each in known]
+    places = [place for place, _ in known]
+    axes.errorbar(places, values, yerr=[below, above], marker="o", ms=3, lw=1, capsize=2, color=colour, label=label)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support import ROOT, TinyModel, tiny_bundle
+from support import ROOT, TinyModel, shared, tiny_bundle
 
 from evaluation.__main__ import main
 from evaluation.report import dumps
@@ -114,6 +114,35 @@ def test_a_filter_and_a_contact_sheet(
         assert sheet.width == 6 * 128
     assert "do not publish" in capsys.readouterr().err
     assert "failures" not in (out / "report.md").read_text()
+
+
+def test_one_gender_alone_and_nothing_readable_still_report(labels: Path, models: Path, tmp_path: Path) -> None:
+    bundle = tiny_bundle(models)
+    words = [str(labels), "--model", str(bundle), "--robustness", "4", "--group-by", "race"]
+    assert main([*words, "--where", "gender=F and age<40", "--output", str(tmp_path / "women")]) == 0
+    women = json.loads((tmp_path / "women" / "report.json").read_text())["overall"]
+    assert women["n_by_class"]["male"] == 0
+    assert women["balanced_accuracy"]["value"] is None
+    assert "robustness.png" in (tmp_path / "women" / "report.md").read_text()
+    assert main([*words, "--where", "file=missing.jpg", "--output", str(tmp_path / "none")]) == 0
+    none = json.loads((tmp_path / "none" / "report.json").read_text())
+    assert none["set"]["scored"] == 0
+    assert none["set"]["failed"] == {"not_found": 1}
+    assert not list((tmp_path / "none").glob("*.png"))
+
+
+def test_faces_are_looked_for_with_a_detector(models: Path, tmp_path: Path) -> None:
+    """Pictures without a face are counted, and so are those that lose theirs to a degradation."""
+    detector = shared("detector/yunet_n_320_320.onnx")
+    Image.new("RGB", (64, 64), RED).save(tmp_path / "empty.png")
+    (tmp_path / "set.csv").write_text("file,gender\nempty.png,F\n")
+    bundle = tiny_bundle(models, TinyModel(framing="face", margin=0.25))
+    words = [str(tmp_path / "set.csv"), "--model", str(bundle), "--detector", str(detector), "--robustness", "2"]
+    assert main([*words, "--output", str(tmp_path / "out")]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["set"]["failed"] == {"no_face": 1}
+    assert report["set"]["framing"] == "faces found by the detector, largest one"
+    assert report["robustness"]["untouched"]["answered"] == {"value": 0.0, "low": 0.0, "high": 0.79345, "n": 1}
 
 
 def test_a_model_of_other_classes_is_refused(
