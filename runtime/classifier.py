@@ -56,6 +56,9 @@ class _Region:
     score: float | None
 
 
+_WHOLE = _Region(None, None)
+
+
 @dataclass(frozen=True)
 class _Prepared:
     """One decoded input: its regions and their tensors (regions, 3, H, W), or the failure."""
@@ -212,11 +215,18 @@ class Classifier:
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _answers(self, pixel_values: NDArray[np.float32], regions: tuple[_Region, ...] = ()) -> tuple[Person, ...]:
-        """Runs the network and applies the decision rule; ``regions`` names where each row came from."""
+    def answers(self, pixel_values: NDArray[np.float32]) -> tuple[Person, ...]:
+        """Runs the network on prepared pictures and applies the decision rule; one answer per row, without boxes.
+
+        Args:
+            pixel_values: float32 (N, 3, H, W), as :meth:`prepare` makes them.
+        """
+        return self._answers(pixel_values, (_WHOLE,) * len(pixel_values))
+
+    def _answers(self, pixel_values: NDArray[np.float32], regions: tuple[_Region, ...]) -> tuple[Person, ...]:
+        """Runs the network and applies the decision rule; ``regions`` says where each row came from."""
         manifest = self.manifest
         rows = decision.probabilities(self.logits(pixel_values), manifest.activation, manifest.decision.temperature)
-        where = regions or (_Region(None, None),) * len(rows)
         return tuple(
             decision.answer(
                 row,
@@ -226,7 +236,7 @@ class Classifier:
                 box=region.box,
                 detection_score=region.score,
             )
-            for row, region in zip(rows, where, strict=True)
+            for row, region in zip(rows, regions, strict=True)
         )
 
     @property
@@ -280,7 +290,7 @@ class Classifier:
         except ImageError as error:
             return _Prepared(path, failure=error)
         if self._detector is None:
-            return _Prepared(path, (_Region(None, None),), self.processor(picture)[np.newaxis])
+            return _Prepared(path, (_WHOLE,), self.processor(picture)[np.newaxis])
         faces = self._faces(picture)
         if not faces:
             return _Prepared(path, failure=ImageError(Status.NO_FACE, _no_face(path)))
