@@ -176,7 +176,7 @@ def _degradations(reports: Reports) -> str:
     ]
     for name, curve in content["degradations"].items():
         first, last = curve["points"][0], curve["points"][-1]
-        fallen = [point for point in curve["points"] if point["balanced_accuracy"]["high"] < untouched["low"]]
+        fallen = [point for point in curve["points"] if _below(point["balanced_accuracy"], untouched)]
         recall = " / ".join(percent(last["recall"][word], interval=False) for word in ("female", "male"))
         lines.append(
             f"| {_DEGRADATIONS.get(name, name)} | {_step(name, first)} : {percent(first['balanced_accuracy'])} | "
@@ -190,14 +190,20 @@ def _step(name: str, point: dict[str, Any]) -> str:
     return _STEPS.get(name, "{}").format(f"{point['step']:g}")
 
 
+def _below(estimate: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether one interval lies wholly below the other."""
+    return estimate["value"] is not None and bool(estimate["high"] < other["low"])
+
+
 def _ranking(content: dict[str, Any]) -> str:
     """Names the degradations whose interval lies wholly below the untouched one, from the costliest."""
     untouched = content["untouched"]["balanced_accuracy"]
     loss: dict[str, float] = {}
     harmless: list[str] = []
     for name, curve in content["degradations"].items():
-        worst = min((point["balanced_accuracy"] for point in curve["points"]), key=lambda each: each["value"])
-        if worst["high"] < untouched["low"]:
+        known = (point["balanced_accuracy"] for point in curve["points"])
+        worst = min((each for each in known if each["value"] is not None), key=lambda each: float(each["value"]))
+        if _below(worst, untouched):
             loss[name] = untouched["value"] - worst["value"]
         else:
             harmless.append(name)

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from support import ROOT, TinyModel, shared, tiny_bundle
 
+from evaluation import suite
 from evaluation.__main__ import main
 from evaluation.report import dumps
 
@@ -247,6 +248,29 @@ def test_two_models_are_compared(
     assert result["all"]["p_value"] < 1e-6
     assert [model["name"] for model in result["models"]] == ["right", "wrong"]
     assert "McNemar" in capsys.readouterr().out
+
+
+def test_report_all_writes_every_report_and_the_document(
+    labels: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, some = labels.parent.parent, labels.parent.name
+    sets = (suite.TestSet("young", some, ("race",), where="age<40"), suite.TestSet("all", some, (), robustness=4))
+    monkeypatch.setattr(suite, "TEST_SETS", sets)
+    document = tmp_path / "ANALYSE.md"
+    document.write_text("Ici <!-- valeur: all overall.accuracy -->?<!-- fin -->.", encoding="utf-8")
+    bundle = tiny_bundle(models, TinyModel(framing="face", margin=0.0))
+    words = ["report-all", "--data", str(data), "--model", str(bundle), "--output", str(tmp_path / "out")]
+    assert main([*words, "--analyse", str(document), "--no-analyse"]) == 0
+    assert "?" in document.read_text(encoding="utf-8")
+    assert main([*words, "--analyse", str(document)]) == 0
+    assert "95,0\u00a0%" in document.read_text(encoding="utf-8")
+    out = capsys.readouterr().out
+    assert "young: 23 pictures" in out
+    assert "all: 43 pictures" in out
+    young = json.loads((tmp_path / "out" / "young" / "report.json").read_text())
+    assert young["set"]["where"] == "age<40"
+    assert young["set"]["framing"] == "square around the column face"
+    assert young["robustness"] is None
 
 
 def test_the_module_runs_and_help_needs_no_extra(tmp_path: Path) -> None:
