@@ -148,11 +148,13 @@ def markdown(report: dict[str, Any], figures: Sequence[str] = ()) -> str:
 
 def _header(report: dict[str, Any]) -> str:
     about, model = report["set"], report["model"]
+    # As many persons as pictures may mean that nobody knows who is who.
+    several = about["persons"] is not None and about["persons"] < about["scored"]
     lines = [
         f"# {model['name']} ({model['variant']}) on {about['name']}",
         "",
         f"- Pictures: {about['pictures']}, of which {about['scored']} scored"
-        + (f", of {about['persons']} persons" if about["persons"] else "")
+        + (f", of {about['persons']} persons" if several else "")
         + (f"; only those with `{about['where']}`" if about["where"] else "")
         + ".",
         f"- Without an answer: {_counts(about['failed'])}. "
@@ -168,7 +170,7 @@ def _header(report: dict[str, Any]) -> str:
         f"- Figures in per cent with {report['method']['confidence']:.0%} intervals. Women are class `female`, men "
         "`male`, as the labels of the set record it.",
     ]
-    if about["persons"] and about["persons"] < about["scored"]:
+    if several:
         lines.append("- Pictures of one person are not independent: the true intervals are a little wider than these.")
     return "\n".join([*lines, ""])
 
