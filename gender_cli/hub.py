@@ -6,7 +6,6 @@ import errno
 import os
 import re
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,8 @@ __all__ = ["HubError", "RemoteFile", "Repository", "download", "is_hub_id", "loo
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TIMEOUT = 30.0
+_CLIENTS = frozenset({"hf_xet", "httpcore", "httpcore2", "httpx", "httpx2", "huggingface_hub", "requests", "urllib3"})
+"""What huggingface_hub has downloaded with, from 0.34 to 2.4; its errors share no base that could be named."""
 
 
 class HubError(ClassifierError, OSError):
@@ -175,14 +176,10 @@ def _sentences(name: str, revision: str) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise HubError(f"The disk is full: {name} could not be downloaded. Make room and try again.") from error
         raise HubError(_unreachable(name, error)) from error
-    except _transport_errors() as error:
-        raise HubError(_unreachable(name, error)) from error
-
-
-def _transport_errors() -> tuple[type[Exception], ...]:
-    """The errors below huggingface_hub that are no OSError: httpx's (release 1), and its fast downloader's."""
-    httpx = sys.modules.get("httpx")
-    return (RuntimeError,) if httpx is None else (RuntimeError, httpx.HTTPError)
+    except Exception as error:
+        if isinstance(error, RuntimeError) or type(error).__module__.partition(".")[0] in _CLIENTS:
+            raise HubError(_unreachable(name, error)) from error
+        raise
 
 
 def _unreachable(name: str, error: Exception) -> str:

@@ -217,7 +217,7 @@ def _try_format(
 def _check_opened(
     opened: ImageFile.ImageFile, format_name: str, file: GuardedReader, name: str, limits: Limits
 ) -> None:
-    codecs = {str(tile[0]) for tile in opened.tile}
+    codecs = {str(tile[0]) for tile in opened.tile or ()}  # None for an icon, in Pillow before 11
     in_python = codecs & Image.DECODERS.keys()
     cost = max(
         _COST.get(format_name, 1.0),
