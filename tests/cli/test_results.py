@@ -334,10 +334,10 @@ def test_a_cell_starts_no_formula_and_comes_back(text: str) -> None:
     cell = csv_safe(text)
     assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
     assert csv_restore(cell) == text
-    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="surrogatepass", newline="")
-    csv.writer(stream).writerow([cell, "x"])
-    stream.seek(0)
-    if "\0" not in text:  # Python before 3.11 cannot read one, and no path holds one
+    if "\0" not in text:  # csv before Python 3.11 cannot, and no path holds one
+        stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="surrogatepass", newline="")
+        csv.writer(stream).writerow([cell, "x"])
+        stream.seek(0)
         assert next(csv.reader(stream)) == [cell, "x"]
 
 

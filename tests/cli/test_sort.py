@@ -203,7 +203,11 @@ def test_an_intent_is_on_the_disk_before_the_first_step(
     assert {"copy": "link", "move": "unlink", "hardlink": "link", "symlink": "symlink"}[mode] in steps
 
 
-def test_a_name_taken_by_somebody_else_in_the_last_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("mode", ["copy", "move"])
+def test_a_name_taken_by_somebody_else_in_the_last_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, links: bool
+) -> None:
     grow(tmp_path / "src", {"a.jpg": ("female", b"mine")})
     link = os.link
     rival = tmp_path / "dst/woman/a.jpg"
@@ -211,13 +215,16 @@ def test_a_name_taken_by_somebody_else_in_the_last_moment(tmp_path: Path, monkey
     def slow_link(src: str, dst: str, **options: Any) -> None:
         if not rival.exists():
             rival.write_bytes(b"theirs")
+        if not links:
+            raise OSError(errno.EPERM, "Operation not permitted")
         link(src, dst, **options)
 
     monkeypatch.setattr(os, "link", slow_link)
-    tally = sort(tmp_path, "move")
+    tally = sort(tmp_path, mode)
     assert rival.read_bytes() == b"theirs"
     assert (tmp_path / "dst/woman/a (2).jpg").read_bytes() == b"female mine"
     assert tally.placed == {"woman": 1}
+    assert placed(tmp_path) == {"woman/a.jpg", "woman/a (2).jpg"}
     assert undo(str(tmp_path / "dst")).left == 0
     assert rival.read_bytes() == b"theirs"
     assert (tmp_path / "src/a.jpg").read_bytes() == b"female mine"
