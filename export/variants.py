@@ -40,6 +40,7 @@ class VariantLimits:
         flips: Share of decided pictures whose answer a quantised variant may flip.
         latency: Largest latency ratio to fp32 (1: not slower).
         exclusion_rounds: How many groups of nodes may be left in fp32 to get below the limits; 0 switches this off.
+        latency_seconds: About how long latency is measured; at least seven runs of each file.
     """
 
     tolerance: float = 1e-4
@@ -47,6 +48,7 @@ class VariantLimits:
     flips: float = 0.02
     latency: float = 1.0
     exclusion_rounds: int = 3
+    latency_seconds: float = 6.0
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def make_variant(
     if not judge.accepts(comparison):
         path.unlink()
         return Outcome(settings, comparison, None, _inaccurate(name, comparison, limits))
-    ratio = parity.latency_ratio(path, fp32, pixels[0])
+    ratio = parity.latency_ratio(path, fp32, pixels[0], seconds=limits.latency_seconds)
     if ratio > limits.latency or path.stat().st_size >= fp32.stat().st_size:
         refusal = (
             f"No {name} variant: it would be slower than fp32 (one picture takes {ratio:.2f} times as long here)."

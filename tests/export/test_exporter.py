@@ -21,7 +21,7 @@ from runtime.bundle import Bundle
 from runtime.classifier import Classifier, Options
 from runtime.errors import OptionError, UnsupportedHeadError, UnsupportedProcessorError
 
-LOOSE = VariantLimits(latency=100, flips=1, difference=1)
+LOOSE = VariantLimits(latency=100, flips=1, difference=1, latency_seconds=0)
 
 
 @pytest.fixture
@@ -421,7 +421,7 @@ def test_a_variant_that_answers_otherwise_is_not_published(
         return settings
 
     monkeypatch.setattr(quantize, "quantize_dynamic", spoil)
-    limits = VariantLimits(latency=100, exclusion_rounds=1)
+    limits = VariantLimits(latency=100, exclusion_rounds=1, latency_seconds=0)
     bundle = export(vit_checkpoint, tmp_path, few_pictures, variants=("int8",), limits=limits)
     manifest = Bundle.open(bundle).manifest
     assert set(manifest.variants) == {"fp32"}
@@ -430,7 +430,7 @@ def test_a_variant_that_answers_otherwise_is_not_published(
 
 def test_convolutional_network_gets_static_int8(tmp_path: Path, few_pictures: Path) -> None:
     folder = make_checkpoint("resnet", tmp_path / "checkpoint", embedding_size=32, hidden_sizes=[64, 64, 128, 128])
-    bundle = export(folder, tmp_path, few_pictures, variants=("int8", "q4"), limits=LOOSE)
+    bundle = export(folder, tmp_path, few_pictures, variants=("int8", "q4"), limits=LOOSE, calibration=few_pictures)
     manifest = Bundle.open(bundle).manifest
     settings = manifest.variants["int8"].quantization
     assert settings is not None

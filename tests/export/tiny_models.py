@@ -270,6 +270,18 @@ MODELS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "vit_msn": (VIT, square("ViTImageProcessor", 32, **IMAGENET)),
 }  # fmt: skip
 
+# Classes of an architecture that fix some sizes themselves.
+OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "PerceiverForImageClassificationFourier": (
+        {"d_model": 261},
+        {"size": {"height": 224, "width": 224}},
+    ),
+    "PerceiverForImageClassificationConvProcessing": (
+        {"d_model": 322},
+        {"size": {"height": 224, "width": 224}},
+    ),
+}
+
 REFUSED = ("dinat", "imagegpt", "nat", "shieldgemma2", "siglip2")
 
 
@@ -288,6 +300,8 @@ def make_checkpoint(
 
     folder.mkdir(parents=True, exist_ok=True)
     options, processor = MODELS[model_type]
+    own, own_processor = OTHERS.get(class_name or "", ({}, {}))
+    options, processor = {**options, **own}, {**processor, **own_processor}
     known = MAPPING[model_type]
     name = class_name or (known if isinstance(known, str) else known[0])
     network_class = ModelClass(model_type, name).model_class()

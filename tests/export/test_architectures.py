@@ -1,0 +1,176 @@
+"""The matrix: every image classifier of transformers is exported, or refused in words (docs/architectures.md).
+
+``UPDATE_DOCS=1 pytest --slow tests/export/test_architectures.py`` writes the table anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import ROOT
+from tiny_models import MODELS, make_checkpoint
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as MAPPING
+
+from export.architectures import OURS, REFUSED, find_class
+from export.errors import UnsupportedArchitectureError
+
+DOCUMENT = ROOT / "docs" / "architectures.md"
+START, END = "<!-- table: tests/export/test_architectures.py -->", "<!-- end of table -->"
+
+
+def classes_of(model_type: str) -> tuple[str, ...]:
+    known = MAPPING[model_type]
+    return (known,) if isinstance(known, str) else tuple(known)
+
+
+EXPORTED = [(kind, name) for kind in sorted(MAPPING) if kind not in REFUSED for name in classes_of(kind)]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    model_type: str
+    class_name: str
+    exporter: str
+    processor: str
+    exact: str
+    difference: float | None
+
+    def cells(self) -> tuple[str, ...]:
+        difference = "" if self.difference is None else f"{self.difference:.0e}"
+        return (f"`{self.model_type}`", self.class_name, self.exporter, self.processor, self.exact, difference)
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, Row]:
+    return {}
+
+
+def timm_problem() -> str | None:
+    try:
+        import timm  # noqa: F401
+    except Exception as error:  # noqa: BLE001 - torchvision's wheel raises what it likes beside another torch
+        return str(error)
+    return None
+
+
+def test_nothing_is_forgotten() -> None:
+    assert len(MAPPING) == 45
+    assert set(MODELS) == set(MAPPING)
+    assert set(REFUSED) | {kind for kind, _ in EXPORTED} == set(MAPPING)
+    assert set(OURS) <= set(MAPPING)
+
+
+@pytest.mark.parametrize("model_type", sorted(REFUSED))
+def test_refused_in_words(model_type: str) -> None:
+    with pytest.raises(UnsupportedArchitectureError, match=f"{model_type} cannot be exported: .{{20}}"):
+        find_class({"model_type": model_type, "architectures": [classes_of(model_type)[0]]})
+
+
+def test_timm_without_timm_is_a_sentence() -> None:
+    if timm_problem() is None:
+        pytest.skip("timm can be imported here")
+    found = find_class({"model_type": "timm_wrapper", "architectures": ["TimmWrapperForImageClassification"]})
+    with pytest.raises(UnsupportedArchitectureError, match="needs timm"):
+        found.model_class()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model_type", "class_name"), EXPORTED)
+def test_exported(model_type: str, class_name: str, tmp_path: Path, few_pictures: Path, rows: dict[str, Row]) -> None:
+    from export import export_model
+    from export.checkpoint import open_checkpoint
+    from export.network import load_original
+    from export.parity import classifier_for, prepare
+    from runtime.bundle import Bundle
+
+    if model_type == "timm_wrapper" and (problem := timm_problem()):
+        pytest.skip(f"timm cannot be imported here: {problem}")
+    checkpoint = make_checkpoint(model_type, tmp_path / "checkpoint", class_name=class_name)
+    bundle = export_model(checkpoint, output=tmp_path, name="m", variants=(), pictures=few_pictures)
+    manifest = Bundle.open(bundle).manifest
+    parity = manifest.variants["fp32"].parity
+    assert parity is not None
+    assert parity.max_probability_difference <= 1e-4
+    assert parity.decisions_flipped == 0
+    assert manifest.variants["fp32"].ir_version <= 9
+    assert manifest.architecture.class_name == class_name
+
+    original = load_original(open_checkpoint(str(checkpoint)))
+    pictures = sorted(few_pictures.iterdir())
+    answers = original.probabilities(pictures, manifest.activation, 1.0)
+    assert np.ptp(answers[:, 0]) > 0.1, "the pictures get all the same answer, so the comparison says nothing"
+    pixels = prepare(classifier_for(bundle, "fp32"), pictures)
+    reference = np.stack([original.pixels(picture) for picture in pictures])
+    ulp = np.spacing(np.maximum(np.abs(reference), np.abs(pixels)).astype(np.float32))
+    exact = bool((np.abs(reference - pixels) <= ulp).all())
+    assert exact
+    rows[class_name] = Row(
+        model_type,
+        class_name,
+        manifest.exporter["onnx_config"],
+        manifest.processor.reference,
+        "yes" if exact else "no",
+        parity.max_probability_difference,
+    )
+
+
+def refused_rows() -> list[Row]:
+    return [
+        Row(kind, classes_of(kind)[0], f"refused: {reason}", "", "", None) for kind, reason in sorted(REFUSED.items())
+    ]
+
+
+def table(rows: list[Row]) -> str:
+    header = ("architecture", "class", "exported by", "processor", "pixels exact", "largest probability difference")
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    lines += ["| " + " | ".join(row.cells()) + " |" for row in sorted(rows, key=lambda row: row.class_name.lower())]
+    return "\n".join(lines)
+
+
+def written_rows() -> dict[str, tuple[str, ...]]:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    block = text[text.index(START) + len(START) : text.index(END)]
+    lines = [line for line in block.splitlines() if line.startswith("| `")]
+    cells = [tuple(cell.strip() for cell in line.strip("|").split(" | ")) for line in lines]
+    return {row[1]: row for row in cells}
+
+
+def test_refusals_in_the_document() -> None:
+    written = written_rows()
+    for row in refused_rows():
+        assert written[row.class_name][:3] == row.cells()[:3]
+    refused = {row.class_name for row in refused_rows()}
+    assert set(written) == refused | {name for _, name in EXPORTED}
+
+
+@pytest.mark.slow
+def test_table_in_the_document(rows: dict[str, Row]) -> None:
+    expected = {name for kind, name in EXPORTED if kind != "timm_wrapper" or timm_problem() is None}
+    if set(rows) != expected:
+        pytest.skip("the matrix above did not run as a whole")
+    if os.environ.get("UPDATE_DOCS"):
+        made = [*rows.values(), *refused_rows()]
+        if "TimmWrapperForImageClassification" not in rows:
+            words = "ours, where timm can be imported"
+            made.append(
+                Row("timm_wrapper", "TimmWrapperForImageClassification", words, "TimmWrapperImageProcessor", "", None)
+            )
+        text = DOCUMENT.read_text(encoding="utf-8")
+        before, after = text[: text.index(START) + len(START)], text[text.index(END) :]
+        DOCUMENT.write_text(f"{before}\n{table(made)}\n{after}", encoding="utf-8")
+    written = written_rows()
+    for row in rows.values():
+        cells = written[row.class_name]
+        if row.model_type != "timm_wrapper":
+            assert cells[:5] == row.cells()[:5]
+        # Rounding differs between processors; the order of magnitude does not.
+        if re.fullmatch(r"\d+e-\d+", cells[5]):
+            assert row.difference is not None
+            assert row.difference <= max(20 * float(cells[5]), 1e-6)
