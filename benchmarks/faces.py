@@ -2,8 +2,11 @@
 
     python benchmarks/faces.py count --detector FILE --photos DIR
     python benchmarks/faces.py sizes --detector FILE --photos DIR
+    python benchmarks/faces.py limits --detector FILE --photos DIR
     python benchmarks/faces.py time --detector FILE --photos DIR --model NAME
-    python benchmarks/faces.py accuracy --detector FILE --model NAME --data DIR [--data DIR ...]
+    python benchmarks/faces.py accuracy --detector FILE --model NAME --data DIR [DIR ...]
+
+``--write FILE`` puts the tables between that command's marks in a page (``docs/faces.md``) instead of printing them.
 
 The photographs are not part of this repository; ``faces_hand_count.json`` beside this file holds where a person saw
 faces in them: ``clear`` ones, and ``hard`` ones (hidden, turned away, blurred or in the dark), which are neither missed
@@ -14,13 +17,16 @@ nor false when they are found or not. ``--data`` is a folder with pictures and `
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import io
+import itertools
 import json
 import math
 import statistics
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import runtime
 from runtime.decode import decode
-from runtime.detector import Detector, Face
+from runtime.detector import DEFAULT_DETECT_SIZE, Detector, Face
 from runtime.framing import crop_square, square_around
 
 if TYPE_CHECKING:
@@ -168,9 +174,9 @@ def sizes(arguments: argparse.Namespace) -> None:
             detector = Detector.load(arguments.detector, detect_size=size, **threshold(arguments))
             total, looks, seconds = Tally(), 0, 0.0
             for image, clear, hard in pictures:
-                started = time.perf_counter()
+                started = time.thread_time()
                 faces, runs = look(detector, image)
-                seconds += time.perf_counter() - started
+                seconds += time.thread_time() - started
                 looks += runs
                 total += compare(faces, clear, hard)
             print(
@@ -178,6 +184,34 @@ def sizes(arguments: argparse.Namespace) -> None:
                 f"| {len(total.false)} | {seconds / len(pictures) * 1e3:.0f} |",
                 flush=True,
             )
+
+
+def limits(arguments: argparse.Namespace) -> None:
+    """Prints which faces are found by their size, and by how far the picture is turned."""
+    detector = Detector.load(arguments.detector, **options(arguments), **threshold(arguments))
+    size = arguments.detect_size or DEFAULT_DETECT_SIZE
+    edges = (8, 10, 12, 16, 24, 48, math.inf)
+    there, found = Counter[float](), Counter[float]()
+    for per_side, cell in ((1, 1280), (2, 1280), (3, 1280), (4, 960), (5, 960), (6, 960)):
+        for image, clear, _ in mosaics(arguments.photos, per_side, cell):
+            faces = detector.detect(image)
+            for box in clear:
+                side = max(box[2] - box[0], box[3] - box[1]) * min(1.0, size / max(image.size))
+                bound = next(edge for edge in edges if side < edge)
+                there[bound] += 1
+                found[bound] += any(overlap(face.box, box) >= SAME_FACE for face in faces)
+    print(f"| longer side of the face, where the picture's longest side is {size} px | faces | found |\n|---|---|---|")
+    for low, high in itertools.pairwise((0, *edges)):
+        name = f"{low:g} px and more" if high == math.inf else f"{low:g} to {high:g} px"
+        print(f"| {name} | {there[high]} | {found[high] / max(1, there[high]):.1%} |")
+    print("\n| picture turned by | found |\n|---|---|")
+    for turn in (0, 15, 30, 45, 90, 180):
+        right, total = 0, 0
+        for name, seen in hand_count().items():
+            photo = load_photo(arguments.photos, name).rotate(turn, Image.Resampling.BICUBIC, expand=True)
+            right += min(len(detector.detect(photo)), len(seen["clear"]))
+            total += len(seen["clear"])
+        print(f"| {turn} degrees | {right} of {total} |", flush=True)
 
 
 def look(detector: Detector, image: Image.Image) -> tuple[tuple[Face, ...], int]:
@@ -243,7 +277,8 @@ def accuracy(arguments: argparse.Namespace) -> None:
     """Prints accuracy without detection, with it, and with the eyes levelled; and whether the levelling helps."""
     model = runtime.load(arguments.model, variant=arguments.variant, faces=False)
     detector = Detector.load(arguments.detector, **options(arguments), **threshold(arguments))
-    print(f"{model.manifest.name} {model.variant}; most probable class, no threshold\n")
+    weights = model.manifest.variants[model.variant].sha256[:12]
+    print(f"Model `{model.manifest.name}`, {model.variant}, sha256 {weights}; most probable class, no threshold.\n")
     print("| pictures | framing | balanced accuracy | women right | men right | no face found |")
     print("|---|---|---|---|---|---|")
     notes = []
@@ -336,6 +371,7 @@ def parse() -> argparse.Namespace:
     jobs: dict[str, Callable[[argparse.Namespace], None]] = {
         "count": count,
         "sizes": sizes,
+        "limits": limits,
         "time": measure,
         "accuracy": accuracy,
     }
@@ -346,16 +382,43 @@ def parse() -> argparse.Namespace:
         command.add_argument("--threshold", type=float)
         command.add_argument("--detect-size", type=int)
         command.add_argument("--photos", type=Path, help="folder of the hand-counted photographs")
-        command.add_argument("--sizes", type=int, nargs="+", default=[640, 1152, 1280, 1920, 2560, 3840])
+        command.add_argument("--sizes", type=int, nargs="+", default=[640, 1152, 1664, 2176, 3200, 3840])
         command.add_argument("--model", help="name or folder of a bundle")
         command.add_argument("--variant", help="its variant")
         command.add_argument("--data", type=Path, nargs="+", help="folders with labels.csv")
         command.add_argument("--turn", type=float, nargs="+", default=[0.0], help="degrees to turn the pictures by")
         command.add_argument("--megapixels", type=float, nargs="+", default=[1, 12, 24, 48])
         command.add_argument("--repeats", type=int, default=5)
+        command.add_argument("--write", type=Path, metavar="FILE", help="page whose tables are replaced")
     return parser.parse_args()
 
 
+def write(page: Path, command: str, text: str) -> None:
+    """Puts a command's output between its marks in a page.
+
+    Raises:
+        ValueError: If the page has no such marks.
+    """
+    begin, end = f"<!-- faces.py {command}: begin -->\n", f"<!-- faces.py {command}: end -->"
+    old = page.read_text(encoding="utf-8")
+    before, found, rest = old.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"{page} has no marks for {command}")
+    page.write_text(f"{before}{begin}{text.strip()}\n{end}{after}", encoding="utf-8")
+
+
+def main() -> None:
+    """Runs the command that was named."""
+    arguments = parse()
+    if arguments.write is None:
+        arguments.job(arguments)
+        return
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        arguments.job(arguments)
+    write(arguments.write, arguments.command, printed.getvalue())
+
+
 if __name__ == "__main__":
-    chosen = parse()
-    chosen.job(chosen)
+    main()
