@@ -60,6 +60,9 @@ class GuardedReader:
         self._reads = _PIXEL_READS if bounded else _UNBOUNDED
         self._volume = _UNBOUNDED
         self._strict = bool(ImageFile.LOAD_TRUNCATED_IMAGES)
+        if not bounded and not self._strict:
+            # Such a decoder reads single bytes by the million: no call of ours between it and the file.
+            self.read = self._file.read  # type: ignore[method-assign, assignment]
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Reads like any binary file.
