@@ -280,8 +280,7 @@ class Classifier:
         """``(width, height)`` a JPEG may be decoded towards; ``None`` for faces, whose crops need every pixel."""
         if self.options.exact or self._detector is not None:
             return None
-        io = self.manifest.io
-        return (io.width, io.height)
+        return self.processor.decode_target
 
     def _prepare(self, image: ImageInput) -> _Prepared:
         path = os.fsdecode(image) if isinstance(image, (str, os.PathLike)) else None

@@ -25,7 +25,7 @@ from runtime.processors.classes import (
 )
 from runtime.processors.settings import Settings
 from runtime.processors.timm import TIMM_CLASS, timm_config, timm_steps
-from runtime.transforms import to_values, value_table
+from runtime.transforms import to_values, turn_to_long_axis, value_table
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -120,6 +120,18 @@ class Processor:
     def output_size(self) -> KnownSize:
         """``(height, width)`` of the result; ``None`` where it depends on the picture."""
         return self.steps[-1].output_size if self.steps else (None, None)
+
+    @property
+    def decode_target(self) -> tuple[int, int] | None:
+        """``(width, height)`` that whole pictures are scaled to, for a decoder that can leave out detail beyond that.
+
+        ``None`` where single pixels count: nothing is resized, the crop comes before the resizing and is counted in
+        pixels, or the filter is nearest. A crop after the resizing does not matter; so this is not the output size.
+        """
+        for step in self.steps:
+            if step.function is not turn_to_long_axis:  # which changes no scale
+                return step.scales_to and (step.scales_to[1], step.scales_to[0])
+        return None
 
     def geometry(self, image: Image.Image) -> Image.Image:
         """Resizes, crops and pads only.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from PIL import Image
+
 from runtime import transforms
 from runtime.processors.settings import MAX_EDGE
 from runtime.processors.steps import Step
@@ -27,6 +29,7 @@ __all__ = [
     "resize_poolformer",
     "resize_siglip",
     "resize_textnet",
+    "scales_to",
     "short_edge",
     "squeeze",
     "thumbnail_donut",
@@ -39,16 +42,23 @@ _CONVNEXT_CROP_PCT = 224 / 256
 """ConvNext: what ``crop_pct: null`` means."""
 
 
+def scales_to(size: Size, resample: int) -> Size | None:
+    """Returns the size if the filter weighs all pixels; nearest picks single ones, which another scale has not."""
+    return None if resample == Image.Resampling.NEAREST else size
+
+
 def squeeze(settings: Settings, size: Size) -> Step:
     """Makes the step that resizes to exactly a size."""
     _check_edges(settings, *size)
-    return Step(transforms.resize, (size, settings.resample()), size)
+    resample = settings.resample()
+    return Step(transforms.resize, (size, resample), size, scales_to(size, resample))
 
 
 def short_edge(settings: Settings, edge: int, multiple: int = 1) -> Step:
     """Makes the step that resizes the shorter edge."""
     _check_edges(settings, edge)
-    return Step(transforms.resize_short_edge, (edge, settings.resample(), multiple))
+    resample = settings.resample()
+    return Step(transforms.resize_short_edge, (edge, resample, multiple), scales_to=scales_to((edge, edge), resample))
 
 
 def _check_edges(settings: Settings, *edges: int) -> None:
@@ -182,7 +192,10 @@ def crop_perceiver(settings: Settings) -> Step | None:
     """``size`` / ``crop_size`` of the shorter edge is cut out of the middle."""
     if not settings.flag("do_center_crop"):
         return None
-    return Step(transforms.crop_share, (settings.exact_size("size"), settings.exact_size("crop_size")))
+    size, crop_size = settings.exact_size("size"), settings.exact_size("crop_size")
+    # The whole picture, of which a share is cut out, ends up crop_size large once the share is resized to size.
+    scale = scales_to(crop_size, settings.resample()) if settings.flag("do_resize") else None
+    return Step(transforms.crop_share, (size, crop_size), scales_to=scale)
 
 
 def _donut_frame(settings: Settings) -> Size:
@@ -203,7 +216,10 @@ def resize_donut(settings: Settings) -> Step | None:
 
 def thumbnail_donut(settings: Settings) -> Step | None:
     """The picture is shrunk into ``size``, always bicubic."""
-    return Step(transforms.thumbnail, (_donut_frame(settings),)) if settings.flag("do_thumbnail") else None
+    if not settings.flag("do_thumbnail"):
+        return None
+    frame = _donut_frame(settings)
+    return Step(transforms.thumbnail, (frame,), scales_to=frame)
 
 
 def pad_donut(settings: Settings) -> Step | None:

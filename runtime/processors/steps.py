@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+    from runtime.transforms import Size
+
 __all__ = ["KnownSize", "Step"]
 
 KnownSize = tuple["int | None", "int | None"]
@@ -24,11 +26,14 @@ class Step:
         function: Takes a picture and the arguments, returns a picture.
         arguments: What follows the picture.
         output_size: The size it leaves behind.
+        scales_to: For a step whose result does not depend on the scale of the picture: the ``(height, width)`` that
+            the picture is scaled to. ``None`` where single pixels count.
     """
 
     function: Callable[..., Image.Image]
     arguments: tuple[Any, ...]
     output_size: KnownSize = (None, None)
+    scales_to: Size | None = None
 
     def __call__(self, image: Image.Image) -> Image.Image:
         """Returns the changed picture."""

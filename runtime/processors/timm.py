@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from runtime import transforms
 from runtime.errors import UnsupportedProcessorError
 from runtime.processors.classes import IMAGENET_MEAN, IMAGENET_STD
+from runtime.processors.rules import scales_to
 from runtime.processors.settings import MAX_EDGE, Settings
 from runtime.processors.steps import Step
 
@@ -117,16 +118,17 @@ def timm_steps(config: Mapping[str, Any]) -> tuple[tuple[Step, ...], Triple, Tri
         raise settings.refuse("crop_pct", f"is {share!r}, which asks for an edge of {max(larger)} pixels")
 
     fill = (0, 0, 0)
+    scale = scales_to(larger, resample)
     if values["crop_mode"] == "squash":
-        resize = Step(transforms.resize, (larger, resample), larger)
+        resize = Step(transforms.resize, (larger, resample), larger, scale)
     elif values["crop_mode"] == "border":
-        resize = Step(transforms.resize_keep_ratio, (larger, resample, True))
+        resize = Step(transforms.resize_keep_ratio, (larger, resample, True), scales_to=scale)
         fill = round(255 * mean[0]), round(255 * mean[1]), round(255 * mean[2])
     elif values["crop_mode"] == "center":
         if larger[0] == larger[1]:
-            resize = Step(transforms.resize_short_edge, (larger[0], resample))
+            resize = Step(transforms.resize_short_edge, (larger[0], resample), scales_to=scale)
         else:
-            resize = Step(transforms.resize_keep_ratio, (larger, resample, False))
+            resize = Step(transforms.resize_keep_ratio, (larger, resample, False), scales_to=scale)
     else:
         raise settings.refuse("crop_mode", f"is {values['crop_mode']!r}, not one of center, border, squash")
     return (resize, Step(transforms.rounded_center_crop, (size, fill), size)), mean, std

@@ -78,6 +78,49 @@ def test_output_size(config: dict[str, Any], expected: tuple[int | None, int | N
 
 
 @pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"image_processor_type": "ViTImageProcessor", "size": [96, 64]}, (64, 96)),
+        ({"image_processor_type": "BitImageProcessor", "size": 256, "crop_size": 224}, (256, 256)),
+        ({"image_processor_type": "LevitImageProcessor"}, (256, 256)),
+        ({"image_processor_type": "ConvNextImageProcessor", "size": 224, "crop_pct": None}, (256, 256)),
+        ({"image_processor_type": "PerceiverImageProcessor"}, (256, 256)),
+        ({"image_processor_type": "PerceiverImageProcessor", "do_resize": False}, None),
+        ({"image_processor_type": "CLIPImageProcessor", "do_resize": False}, None),
+        ({"image_processor_type": "ViTImageProcessor", "do_resize": False}, None),
+        ({"image_processor_type": "EfficientNetImageProcessor"}, None),
+        ({"image_processor_type": "DonutImageProcessor", "do_align_long_axis": True}, (1920, 1920)),
+        ({"image_processor_type": "DonutImageProcessor", "do_resize": False}, (1920, 2560)),
+        ({"pretrained_cfg": {"input_size": [3, 224, 224]}}, (256, 256)),
+        ({"pretrained_cfg": {"crop_mode": "border", "crop_pct": 0.5, "interpolation": "nearest"}}, None),
+        ({"pretrained_cfg": {"crop_mode": "squash", "crop_pct": 0.5, "input_size": [3, 20, 30]}}, (60, 40)),
+    ],
+)
+def test_decode_target_is_what_whole_pictures_are_scaled_to(
+    config: dict[str, Any], expected: tuple[int, int] | None
+) -> None:
+    assert Processor.from_config(config).decode_target == expected
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name in CLASSES if Processor.from_config({"image_processor_type": name}).decode_target)
+)
+def test_a_picture_at_twice_the_scale_gives_nearly_the_same(name: str) -> None:
+    """Which is what a decode target promises: the content is the same, only detail is lost."""
+    short = "shortest_edge" in CLASSES[name].defaults["size"]
+    size = {"shortest_edge": 96} if short else {"height": 96, "width": 96}
+    processor = Processor.from_config({"image_processor_type": name, "size": size})
+    assert processor.decode_target is not None
+    edge = min(processor.decode_target) * 2  # even, so that half of it is exact
+    y, x = np.mgrid[0 : 2 * edge, 0 : 3 * edge]
+    waves = [127.5 + 127.5 * np.sin(x / edge * 6), 127.5 + 127.5 * np.cos(y / edge * 4), (x + y) / (5 * edge) * 255]
+    large = Image.fromarray(np.stack(waves, axis=-1).astype(np.uint8))
+    small = large.reduce(2)
+    pixels = [np.asarray(processor.geometry(image)).astype(int) for image in (large, small)]
+    assert np.abs(pixels[0] - pixels[1]).max() <= 3
+
+
+@pytest.mark.parametrize(
     ("written", "name"),
     [
         ({"image_processor_type": "ViTImageProcessor"}, "ViTImageProcessor"),
