@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -134,9 +134,11 @@ def install(file: Path | None = None) -> tuple[Detector, Path]:
 def _download(stage: Path, staged: Path) -> dict[str, str]:
     from gender_cli import hub
 
+    # Asking first fails at once, and with a sentence, where the download itself would retry for half a minute.
+    repository = hub.look_up(PUBLISHED.repository, PUBLISHED.revision)
+    # Size and hash are those known beforehand, not those the Hub tells.
     remote = hub.RemoteFile(PUBLISHED.path, PUBLISHED.bytes, PUBLISHED.sha256)
-    repository = hub.Repository(PUBLISHED.repository, PUBLISHED.revision, {remote.path: remote}, PUBLISHED.license)
-    hub.download(repository, [remote.path], stage)
+    hub.download(replace(repository, files={remote.path: remote}), [remote.path], stage)
     (stage / remote.path).replace(staged)
     return {
         "kind": "hub",
