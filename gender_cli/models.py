@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gender_cli import vocabulary
+from gender_cli import detector_install, vocabulary
 from gender_cli.installed import Installed, builtin_folder, card, find, installed, megabytes, same, summary, table
 from runtime import locate
 from runtime.bundle import Bundle
@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     remove.add_argument("-y", "--yes", action="store_true", help="do not ask")
 
     _add_adding(commands)
-    _add_detector(commands)
+    detector_install.add_parser(commands)
     return parser
 
 
@@ -92,14 +92,6 @@ def _add_adding(commands: Any) -> None:
     adding.add_argument(
         "--margin", type=float, metavar="M", help="with --framing face: share added around a face box (default: 0.25)"
     )
-
-
-def _add_detector(commands: Any) -> None:
-    try:
-        from gender_cli import detector_install  # type: ignore[attr-defined]
-    except ImportError:
-        return
-    detector_install.add_parser(commands)
 
 
 def _command(commands: Any, name: str, function: Command, text: str) -> argparse.ArgumentParser:
