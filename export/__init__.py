@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from export.exporter import ExportOptions, export_model
-    from export.variants import VariantLimits
+    from export.limits import VariantLimits
 
 __all__ = ["ExportOptions", "VariantLimits", "export_model"]
 
@@ -23,7 +23,7 @@ def __getattr__(name: str) -> object:
 
         return getattr(exporter, name)
     if name == "VariantLimits":
-        from export.variants import VariantLimits
+        from export.limits import VariantLimits
 
         return VariantLimits
     raise AttributeError(f"module 'export' has no attribute {name!r}")

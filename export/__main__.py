@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.checkpoint import DEFAULT_MODEL, DEFAULT_REVISION
-from export.variants import VariantLimits
+from export.limits import VariantLimits
 from runtime.errors import ClassifierError, OptionError
 
 if TYPE_CHECKING:

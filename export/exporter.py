@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from export.checkpoint import DEFAULT_MODEL, open_checkpoint
 from export.errors import CheckpointError, ParityError
+from export.limits import VariantLimits
 from export.progress import say, step
 from export.security import check_environment
-from export.variants import VariantLimits
 from gender_cli.vocabulary import read_head
 from runtime import locate
 from runtime.errors import OptionError

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from export.limits import VariantLimits
     from export.network import Original
     from export.parity import Comparison
-    from export.variants import Quantizer, VariantLimits
+    from export.variants import Quantizer
     from runtime.classifier import Classifier
     from runtime.processor import Processor
 
