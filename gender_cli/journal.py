@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
-__all__ = ["JOURNAL_NAME", "VERSION", "Entry", "Header", "Journal", "State", "sync_folder"]
+__all__ = ["JOURNAL_NAME", "MODES", "VERSION", "Entry", "Header", "Journal", "State", "sync_folder"]
 
 # Paths as they are in the journal, and a file descriptor:
 # ruff: noqa: PTH117, PTH120, PTH206
 
 JOURNAL_NAME = ".gender-classifier-journal.jsonl"
 """Where a sort keeps its journal, in the destination folder, unless told otherwise."""
+
+MODES = ("copy", "move", "hardlink", "symlink")
+"""What can be done with each picture."""
 
 VERSION = 1
 _START = b'{"journal": '
@@ -115,7 +118,8 @@ class Entry:
 
 
 def _check_inside(path: str) -> None:
-    if os.path.isabs(path) or os.pardir in path.split(os.sep) or not path:
+    names = path.replace(os.altsep or os.sep, os.sep).split(os.sep)
+    if not path or os.path.isabs(path) or os.path.splitdrive(path)[0] or os.pardir in names or "\0" in path:
         raise ValueError(f"{path!r} leads out of the sorted folders")
 
 
@@ -368,7 +372,13 @@ def _header(record: dict[str, Any]) -> Header:
     if set(record) != _HEADER_FIELDS:
         raise ValueError("its fields are not those of this version")
     record["made"] = tuple(record["made"])
-    return Header(**record)
+    header = Header(**record)
+    if header.mode not in MODES:
+        raise ValueError(f"the mode {header.mode!r} is not known")
+    for path in (header.source, header.destination, *header.made):
+        if not os.path.isabs(path):
+            raise ValueError(f"{path!r} is not absolute")
+    return header
 
 
 def _take(record: dict[str, Any], contents: _Contents, words: dict[str, str], offset: int) -> None:

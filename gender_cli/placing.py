@@ -15,14 +15,12 @@ import stat
 from contextlib import suppress
 from io import FileIO
 
-from gender_cli.journal import sync_folder
+from gender_cli.journal import MODES, sync_folder
 
 __all__ = ["MODES", "ChangedError", "digest", "is_regular", "move", "place", "settle", "take_back", "withdraw"]
 
 # ruff: noqa: PTH103, PTH105, PTH108, PTH110, PTH114, PTH115, PTH116, PTH120, PTH121, PTH123, PTH211
 # Plain system calls, named as such: each line's failure matters here.
-
-MODES = ("copy", "move", "hardlink", "symlink")
 
 _BLOCK = 1 << 20
 _NO_LINKS = frozenset(
@@ -144,7 +142,7 @@ def _copy(src: str, part: str, sha256: str, *, keep_owner: bool) -> None:
                 info = os.fstat(source.fileno())
                 with suppress(OSError):  # only root may give files away
                     os.fchown(target.fileno(), info.st_uid, info.st_gid)
-            shutil.copystat(src, part)
+            _copy_metadata(src, part)
             os.fsync(target.fileno())
             target.seek(0)
             if _digest(target) != sha256:
@@ -153,6 +151,16 @@ def _copy(src: str, part: str, sha256: str, *, keep_owner: bool) -> None:
         with suppress(OSError):
             os.unlink(part)
         raise
+
+
+def _copy_metadata(src: str, part: str) -> None:
+    """Copies times, permissions and extended attributes, as far as the file system of the copy has them."""
+    try:
+        shutil.copystat(src, part)
+    except OSError:  # no permissions there (FAT, some network drives); the times can be kept all the same
+        info = os.stat(src)
+        with suppress(OSError):
+            os.utime(part, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
 def _publish(part: str, dst: str) -> None:

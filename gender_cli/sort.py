@@ -6,11 +6,12 @@ import argparse
 import os
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, cast
 
 from gender_cli.arguments import model_options
 from gender_cli.classify import load_options, predictions, say
-from gender_cli.inputs import expand
+from gender_cli.inputs import expand, printable
 from gender_cli.placing import MODES
 from gender_cli.results import MIXED
 from gender_cli.sort_options import FAILED, SortOptions, SortTally, resolve
@@ -21,7 +22,7 @@ from runtime.errors import ClassifierError, OptionError
 from runtime.prediction import UNCERTAIN, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from runtime.classifier import Classifier
     from runtime.prediction import Prediction
@@ -162,7 +163,7 @@ def _resumed(arguments: argparse.Namespace) -> SortOptions:
         dry_run=arguments.dry_run,
     )
     if arguments.source is None and not os.path.isdir(header.source):
-        raise OptionError(f"The folder {header.source}, which the journal is about, is not there.")
+        raise OptionError(f"The folder {printable(header.source)}, which the journal is about, is not there.")
     return options
 
 
@@ -186,8 +187,10 @@ def _sort(arguments: argparse.Namespace, options: SortOptions) -> int:
         stream = predictions(
             classifier, sorter.missing(items), batch_size=arguments.batch_size, workers=arguments.workers
         )
-        for prediction in _with_progress(stream, quiet=arguments.quiet):
-            sorter.put(str(prediction.path), prediction)
+        # Closing ends the decoding threads, also when nothing more can be written.
+        with closing(cast("Generator[Prediction]", stream)):
+            for prediction in _with_progress(stream, quiet=arguments.quiet):
+                sorter.put(str(prediction.path), prediction)
         if not arguments.quiet:
             _epilogue(sorter)
         return sorter.tally.exit_code

@@ -32,8 +32,11 @@ __all__ = ["Sorter", "open_journal", "part_name", "run_sort", "settle_open"]
 _STAYS = frozenset({Status.NOT_FOUND.value, Status.PERMISSION_DENIED.value, Status.NOT_A_FILE.value})
 """There is no file that could be put anywhere."""
 
-_FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
-"""What will fail for the next picture as well."""
+_TRIES = 100
+"""How often another program may take a name in the last moment before a picture is left where it is."""
+
+_FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""What will fail for the next picture as well. An EIO need not: it can be one bad sector under one picture."""
 
 
 def run_sort(
@@ -149,7 +152,7 @@ class Sorter:
                 f"{printable(path)} cannot be put into {printable(self.options.folder(answer))}: {error.strerror}."
             )
             if error.errno in _FATAL:
-                raise WriteError(sentence) from error
+                raise WriteError(f"{sentence} The same command goes on from here.") from error
             self._leave("not_placed", sentence)
 
     def close(self) -> None:
@@ -172,7 +175,7 @@ class Sorter:
         folder = self.options.folder(answer)
         if self.options.keep_tree:
             folder = os.path.join(folder, os.path.dirname(src)) if os.path.dirname(src) else folder
-        while True:
+        for _ in range(_TRIES):
             dst, equal = self._namer.choose(folder, os.path.basename(src), info.st_size, sha256)
             if equal:
                 if self._journal is not None:
@@ -190,6 +193,7 @@ class Sorter:
             shown = printable(os.path.join(self.destination, dst))
             self._plan(f"{self.options.mode:9} {printable(path)} -> {shown}")
             return
+        raise FileExistsError(errno.EEXIST, "every name tried was taken in the last moment")
 
     def _place(self, src: str, dst: str, sha256: str, info: os.stat_result, answer: str) -> None:
         journal = self._journal

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sort_support import JOURNAL, Tree, classified, grow, predict, random_trees, snapshot
 
+from gender_cli import sorter
 from gender_cli.journal import Header, Journal, State
 from gender_cli.naming import numbered
 from gender_cli.results import WriteError
@@ -203,6 +204,30 @@ def test_an_intent_is_on_the_disk_before_the_first_step(
     assert {"copy": "link", "move": "unlink", "hardlink": "link", "symlink": "symlink"}[mode] in steps
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_link_to_nothing_and_a_folder_keep_their_names(tmp_path: Path, mode: str) -> None:
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1"), "b.jpg": ("female", b"2")})
+    (tmp_path / "dst/woman/b.jpg").mkdir(parents=True)
+    (tmp_path / "dst/woman/a.jpg").symlink_to("nowhere")
+    before = snapshot(tmp_path)
+    assert sort(tmp_path, mode).placed == {"woman": 2}
+    assert placed(tmp_path) == {"woman/a.jpg", "woman/a (2).jpg", "woman/b (2).jpg"}
+    assert not (tmp_path / "dst/woman/nowhere").exists()
+    assert undo(str(tmp_path / "dst")).left == 0
+    assert snapshot(tmp_path) == before
+
+
+def test_a_name_that_is_always_taken_ends_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1")})
+
+    def never(src: str, dst: str) -> None:
+        raise FileExistsError(errno.EEXIST, "File exists")
+
+    monkeypatch.setattr(os, "link", never)
+    assert sort(tmp_path, "move").left == {"not_placed": 1}
+    assert (tmp_path / "src/a.jpg").exists()
+
+
 @pytest.mark.parametrize("links", [True, False])
 @pytest.mark.parametrize("mode", ["copy", "move"])
 def test_a_name_taken_by_somebody_else_in_the_last_moment(
@@ -308,6 +333,47 @@ def test_a_copy_that_does_not_read_back_equal_deletes_nothing(tmp_path: Path, mo
     assert sort(tmp_path, "move").exit_code == 1  # the damage goes on; once it ends, the picture is taken
     monkeypatch.setattr(shutil, "copyfileobj", copy)
     assert sort(tmp_path, "move").placed == {"man": 1, "woman": 1}
+
+
+@pytest.mark.skipif(not hasattr(os, "chown"), reason="needs POSIX owners")
+def test_the_owner_is_kept_where_that_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1")})
+    try:
+        os.chown(tmp_path / "src/a.jpg", 12345, 54321)
+    except OSError:
+        pytest.skip("only root may give files away")
+    across(monkeypatch)
+    sort(tmp_path, "move")
+    moved = (tmp_path / "dst/woman/a.jpg").stat()
+    assert (moved.st_uid, moved.st_gid) == (12345, 54321)
+
+
+def test_a_file_system_without_permissions_keeps_the_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1")})
+    before = (tmp_path / "src/a.jpg").stat()
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    assert sort(tmp_path).placed == {"woman": 1}
+    assert (tmp_path / "dst/woman/a.jpg").stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_a_bad_sector_under_one_picture_does_not_end_the_sort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1"), "b.jpg": ("male", b"2")})
+    read = sorter.digest
+
+    def bad(path: str) -> str:
+        if path.endswith("src/a.jpg"):
+            raise OSError(errno.EIO, "Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(sorter, "digest", bad)
+    tally = sort(tmp_path, "move")
+    assert tally.placed == {"man": 1}
+    assert tally.left == {"not_placed": 1}
+    assert (tmp_path / "src/a.jpg").exists()
 
 
 def test_a_source_that_cannot_be_deleted_is_not_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -519,6 +585,8 @@ def journal_lines(tmp_path: Path) -> tuple[Path, list[str]]:
     [
         ('"journal": 1', '"journal": 2'),
         ('"source"', '"sauce"'),
+        ('"mode": "copy"', '"mode": "shred"'),
+        ('"source": "/src"', '"source": "src"'),
         ('"src": "a"', '"src": "../a"'),
         ('"src": "a"', '"src": "/etc/passwd"'),
         ('"dst": "woman/a"', '"dst": "woman/../../a"'),
