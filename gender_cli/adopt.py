@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from runtime.processor import Processor
 
 __all__ = [
+    "MAX_TEXT_BYTES",
     "TEXT_FILES",
     "USUAL_VARIANTS",
     "VARIANT_FILES",
@@ -90,7 +91,8 @@ TEXT_FILES: Final = (
 )
 """Every file but ONNX ones that is ever taken over. Programs and pickles are not among them."""
 
-_MAX_TEXT_BYTES = 8 * 1024 * 1024
+MAX_TEXT_BYTES: Final = 8 * 1024 * 1024
+"""A configuration or model card beyond this is something else, and is not read."""
 _CLASSIFIER_CLASS = "ForImageClassification"  # part of the name of every image classifier in transformers
 _AGE_AND_GENDER = re.compile(r"(?<![a-z])age(?![a-z])|agegender|genderage")
 UNMEASURED = "Somebody else exported this model; how equal it is to the original checkpoint was not measured."
@@ -137,6 +139,8 @@ def open_model(
     chosen = model if model is not None else os.environ.get(locate.MODEL_VARIABLE) or None
     if chosen is None:
         return None
+    if _is_installed(os.fspath(chosen)):
+        return model  # a folder of that name that happens to lie here does not stand in for it
     path = Path(chosen).expanduser()
     if path.is_dir():
         return model if is_bundle(path) or not find_variants(_files_of(path)) else open_folder(path, variant=variant)
@@ -298,6 +302,10 @@ def digest_of(folder: Path, names: Iterable[str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
+def _is_installed(text: str) -> bool:
+    return text == locate.BUILTIN_NAME or any(path.name == text for path in locate.installed())
+
+
 def _files_of(folder: Path) -> list[str]:
     names = [name for names in VARIANT_FILES.values() for name in names]
     return [path for path in (prefix + name for prefix in ("onnx/", "") for name in names) if (folder / path).is_file()]
@@ -309,7 +317,7 @@ def _texts_of(folder: Path) -> list[str]:
 
 def _read_json(path: Path, name: str) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _MAX_TEXT_BYTES:
+        if path.stat().st_size > MAX_TEXT_BYTES:
             raise BundleError(f"{name} cannot be used: its {path.name} is larger than any real one.")
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

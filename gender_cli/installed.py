@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,15 +57,20 @@ class Installed:
 
 def installed() -> list[Installed]:
     """Returns every model on this machine, by name; those whose manifest cannot be read are among them."""
-    try:
-        default: Path | None = locate.locate().path
-    except ClassifierError:
-        default = None
-    builtin = builtin_folder()
+    builtin, default = builtin_folder(), _default()
     paths = {path.name: path for path in locate.installed()}
     if builtin is not None:
         paths.setdefault(builtin.name, builtin)
     return [_installed(paths[name], builtin, default) for name in sorted(paths)]
+
+
+def _default() -> Path | None:
+    """Returns the folder of the model that is used unless told otherwise; ``None`` where that leads nowhere."""
+    named = os.environ.get(locate.MODEL_VARIABLE)
+    try:
+        return (added_from(named) if named else None) or locate.locate().path
+    except ClassifierError:
+        return None
 
 
 def _installed(path: Path, builtin: Path | None, default: Path | None) -> Installed:
@@ -110,12 +116,7 @@ def find(name: str) -> Installed:
     Raises:
         ModelNotFoundError: If there is none.
     """
-    path = added_from(name) or locate.find(name)
-    try:
-        default: Path | None = locate.locate().path
-    except ClassifierError:
-        default = None
-    return _installed(path, builtin_folder(), default)
+    return _installed(added_from(name) or locate.find(name), builtin_folder(), _default())
 
 
 def added_from(repository: str) -> Path | None:

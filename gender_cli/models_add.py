@@ -130,7 +130,8 @@ def _fetch(request: Request, stage: Path, say: Callable[[str], None]) -> tuple[d
             f"{found[outside[0]]} of {repository.name} keeps its weights in a second file. A bundle's ONNX file is "
             "self-contained: choose another --variant, or export the original checkpoint with python -m export."
         )
-    texts = [name for name in adopt.TEXT_FILES if name in repository.files]
+    sizes = {name: repository.files[name].size or 0 for name in adopt.TEXT_FILES if name in repository.files}
+    texts = [name for name, size in sizes.items() if size <= adopt.MAX_TEXT_BYTES]
     wanted = [*texts, *found.values()]
     size = sum(repository.files[path].size or 0 for path in wanted)
     say(f"downloading {', '.join(found)} ({size / 1e6:.1f} MB)")
@@ -252,8 +253,8 @@ def _pictures() -> list[Any]:
 
 
 def _sweep(models: Path) -> None:
-    """Removes what runs that were killed long ago have left behind."""
-    for left in models.glob(".adding-*"):
+    """Deletes what additions and removals that were killed long ago have left behind."""
+    for left in (*models.glob(".adding-*"), *models.glob(".removing-*")):
         try:
             if time.time() - left.stat().st_mtime > _ABANDONED_S:
                 shutil.rmtree(left, ignore_errors=True)

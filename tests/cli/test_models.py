@@ -63,6 +63,14 @@ class TestList:
         assert (listed["mine"]["default"], listed["mine"]["builtin"]) == (True, False)
         assert (listed[locate.BUILTIN_NAME]["default"], listed[locate.BUILTIN_NAME]["builtin"]) == (False, True)
 
+    @pytest.mark.parametrize("named", ["mine", "org/name"])
+    def test_the_environment_names_the_default(self, models, run, monkeypatch, named):
+        source = {"kind": "hub", "repository": "org/name", "revision": "ab" * 20}
+        edit(tiny_bundle(models, TinyModel(name="mine")), source=source)
+        os.utime(tiny_bundle(models, TinyModel(name="newer")) / "bundle.json", (4e9, 4e9))
+        monkeypatch.setenv(locate.MODEL_VARIABLE, named)
+        assert [one["name"] for one in json.loads(run("list", "--json")[1]) if one["default"]] == ["mine"]
+
     def test_the_size_is_that_of_the_files(self, models, run):
         folder = tiny_bundle(models)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != "bundle.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -20,8 +21,10 @@ from PIL import Image
 from support import ROOT, tiny_bundle
 
 import gender_classifier
+import gender_cli.hub
 import runtime
 from gender_cli import adopt, models_add
+from gender_cli.hub import RemoteFile
 from runtime import locate
 from runtime.bundle import Bundle
 from runtime.errors import BundleError, ModelNotFoundError, UnsupportedHeadError, VariantNotFoundError
@@ -241,6 +244,27 @@ class TestFromTheHub:
         assert code == 1
         assert "gender-classifier[hub]" in err
 
+    def test_bytes_that_are_not_those_the_hub_describes(self, models, foreign, hub, run, monkeypatch):
+        hub.add("org/name", foreign)
+        look_up = gender_cli.hub.look_up
+
+        def described(*args):
+            found = look_up(*args)
+            told = RemoteFile("onnx/model.onnx", found.files["onnx/model.onnx"].size, "0" * 64)
+            return dataclasses.replace(found, files={**found.files, "onnx/model.onnx": told})
+
+        monkeypatch.setattr(gender_cli.hub, "look_up", described)
+        code, _, err = run("models", "add", "org/name")
+        assert code == 1
+        assert "onnx/model.onnx of org/name did not arrive as the Hub describes it" in err
+        assert left_in(models) == []
+
+    def test_a_model_card_without_end_is_left_alone(self, models, foreign, hub, run):
+        (foreign / "README.md").write_bytes(b"x" * (8 * 1024 * 1024 + 1))
+        hub.add("org/name", foreign)
+        assert run("models", "add", "org/name")[0] == 0
+        assert not any("README" in line for line in hub.requests)
+
     def test_weights_in_a_second_file_are_left_alone(self, models, foreign, hub, run):
         (foreign / "onnx/model.onnx_data").write_bytes(b"weights")
         hub.add("org/name", foreign)
@@ -291,7 +315,7 @@ class TestAtomic:
         assert locate.installed() == []
 
     def test_what_a_killed_run_left_is_swept_away_a_day_later(self, models, foreign, run):
-        for name, age in ((".adding-old", 25 * 3600), (".adding-new", 60)):
+        for name, age in ((".adding-old", 25 * 3600), (".removing-old", 25 * 3600), (".adding-new", 60)):
             (models / name).mkdir(parents=True)
             os.utime(models / name, (time.time() - age,) * 2)
         assert run("models", "add", foreign)[0] == 0
@@ -612,6 +636,12 @@ class TestInPlace:
         assert adopt.open_model(None) is None
         with pytest.raises(ModelNotFoundError, match="models add org/name"):
             adopt.open_model("org/name")
+
+    def test_an_installed_name_is_not_taken_by_a_folder_that_lies_here(self, models, foreign, monkeypatch):
+        tiny_bundle(models)
+        monkeypatch.chdir(foreign.parent)
+        assert adopt.open_model("tiny") == "tiny"
+        assert adopt.open_model("./tiny").path == Path("tiny")
 
     def test_it_survives_pickling_and_is_checked_again(self, foreign):
         classifier = runtime.load(adopt.open_model(foreign))
