@@ -228,7 +228,7 @@ def look(detector: Detector, image: Image.Image) -> tuple[tuple[Face, ...], int]
     try:
         return detector.detect(image), runs
     finally:
-        del detector.candidates  # type: ignore[method-assign]
+        del detector.candidates
 
 
 @dataclass
@@ -354,12 +354,12 @@ def measure(arguments: argparse.Namespace) -> None:
         )
 
 
-def options(arguments: argparse.Namespace) -> dict[str, int]:
+def options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Returns the options of ``Detector.load`` that were given."""
     return {} if arguments.detect_size is None else {"detect_size": arguments.detect_size}
 
 
-def threshold(arguments: argparse.Namespace) -> dict[str, float]:
+def threshold(arguments: argparse.Namespace) -> dict[str, Any]:
     """Returns the threshold where one was given."""
     return {} if arguments.threshold is None else {"threshold": arguments.threshold}
 
