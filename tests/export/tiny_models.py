@@ -272,6 +272,8 @@ MODELS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 # Classes of an architecture that fix some sizes themselves.
 OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    # This class reads hidden_size, which its configuration class does not set.
+    "EfficientFormerForImageClassificationWithTeacher": ({"hidden_size": 48}, {}),
     "PerceiverForImageClassificationFourier": (
         {"d_model": 261},
         {"size": {"height": 224, "width": 224}},
