@@ -41,9 +41,10 @@ ImageInput: TypeAlias = Union[
 ]
 """A path, the bytes of a file, a binary file object, a PIL picture, or a uint8 RGB array of shape (H, W, 3)."""
 
-REDUCED_AT_LEAST = 2
-"""How many times the target a JPEG still measures, on both sides, when it is decoded at reduced scale. Below 2 the
-resize that follows would no longer average over whole pixels of the picture."""
+REDUCED_AT_LEAST = 4
+"""How many times the longer side of the target a JPEG still measures, on both sides, when it is decoded at reduced scale.
+At 2, the resize that follows no longer averages over enough pixels, and probabilities move five times as far as at 4
+(docs/decode.md)."""
 
 _ORIENTATION = 0x0112
 """The EXIF tag (Exif 2.32, section 4.6.4)."""

@@ -106,14 +106,13 @@ _COST = {
     # More memory per pixel than that: measured by benchmarks/decode.py.
     "WEBP": 22 / _BYTES_PER_PIXEL,
     "AVIF": 16 / _BYTES_PER_PIXEL,
-    "JPEG2000": 36 / _BYTES_PER_PIXEL,  # 25 bytes, but also 0.5 microseconds
-    # Decoders that Pillow has in Python: 0.7 to 6 microseconds per pixel, where a JPEG takes 0.01.
-    "qoi": 6.0,
-    "bmp_rle": 8.0,
-    "xpm": 8.0,
-    "ppm": 48.0,
+    "JPEG2000": 36 / _BYTES_PER_PIXEL,  # 25 bytes, but also up to 0.3 microseconds
+    # Decoders that Pillow has in Python: 0.2 to 2 microseconds per pixel, where a JPEG takes 0.01. Ten seconds' worth.
+    "qoi": 5.0,
+    "bmp_rle": 4.0,
+    "xpm": 4.0,
 }
-_PYTHON_DECODER_COST = 24.0
+_PYTHON_DECODER_COST = 16.0
 """Cost of a pixel in a decoder written in Python that the table does not name."""
 
 

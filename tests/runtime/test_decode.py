@@ -18,7 +18,7 @@ import pytest
 from PIL import Image, ImageFile, ImageOps
 from support import ROOT, shared
 
-from runtime.decode import decode
+from runtime.decode import REDUCED_AT_LEAST, decode
 from runtime.errors import ImageError, OptionError
 from runtime.limits import Limits
 from runtime.prediction import Status
@@ -330,17 +330,17 @@ def test_xmp_orientation_of_a_png() -> None:
 def test_target_decodes_a_large_jpeg_smaller_and_upright(orientation: int) -> None:
     data = encoded(smooth((2400, 1200)), "JPEG", exif=orientation_exif(orientation))
     small = decode(data, target=(100, 100))
-    assert min(small.size) >= 200
-    assert small.size == ((600, 300) if orientation == 1 else (300, 600))
+    assert min(small.size) >= REDUCED_AT_LEAST * 100
+    assert small.size == ((1200, 600) if orientation == 1 else (600, 1200))
     full = decode(data).resize(small.size, Image.Resampling.BOX)
     assert np.abs(np.asarray(small, np.int16) - np.asarray(full, np.int16)).mean() < 3
 
 
 def test_target_leaves_the_rest_alone() -> None:
-    jpeg = encoded(painted(size=(390, 500)), "JPEG")
+    jpeg = encoded(painted(size=(790, 1000)), "JPEG")
     png = encoded(painted(size=(2400, 1200)), "PNG")
     whole = painted(size=(2400, 1200))
-    assert decode(jpeg, target=(100, 100)).size == (390, 500), "1/2 would be less than twice the target"
+    assert decode(jpeg, target=(100, 100)).size == (790, 1000), "1/2 would be less than four times the target"
     assert decode(png, target=(100, 100)).size == (2400, 1200)
     assert decode(whole, target=(100, 100)).size == (2400, 1200)
     lazily = Image.open(io.BytesIO(encoded(whole, "JPEG")))
