@@ -42,7 +42,7 @@ ImageInput: TypeAlias = Union[
 """A path, the bytes of a file, a binary file object, a PIL picture, or a uint8 RGB array of shape (H, W, 3)."""
 
 REDUCED_AT_LEAST = 4
-"""How many times the longer side of the target a JPEG still measures, on both sides, when it is decoded at reduced scale.
+"""How many times the longer side of the target a JPEG still measures, on both sides, when it is decoded smaller.
 At 2, the resize that follows no longer averages over enough pixels, and probabilities move five times as far as at 4
 (docs/decode.md)."""
 
