@@ -13,7 +13,7 @@ import numpy as np
 from runtime import decision, locate
 from runtime.bundle import Bundle, is_bundle
 from runtime.decode import decode
-from runtime.errors import BundleError, ImageError, ModelNotFoundError, OptionError
+from runtime.errors import BundleError, ImageError, ModelNotFoundError, OptionError, UnsupportedProcessorError
 from runtime.framing import crop_square
 from runtime.limits import Limits
 from runtime.options import Options
@@ -86,7 +86,7 @@ class Classifier:
         self.bundle = bundle
         self.options = options
         manifest = bundle.manifest
-        self.processor = Processor.from_config(bundle.processor_config(), model_type=manifest.architecture.model_type)
+        self.processor = _read_processor(bundle)
         self._session = create_session(
             bundle.variant_path(options.variant), provider=options.provider, threads=options.threads
         )
@@ -406,6 +406,14 @@ FALLBACK_NOTICE = (
     "Using the small built-in model; the model from the Hub is better. To bring it: "
     "pip install 'gender-classifier[export]' && python -m export"
 )
+
+
+def _read_processor(bundle: Bundle) -> Processor:
+    manifest = bundle.manifest
+    try:
+        return Processor.from_config(bundle.processor_config(), model_type=manifest.architecture.model_type)
+    except UnsupportedProcessorError as error:
+        raise UnsupportedProcessorError(f"{bundle.path / manifest.processor.file} cannot be used: {error}.") from error
 
 
 def _is_dynamically_quantized(bundle: Bundle, variant: str | None) -> bool:
