@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import ROOT
 
+from gender_cli import inputs
 from gender_cli.globbing import glob
 from gender_cli.inputs import PICTURE_SUFFIXES, Item, expand, printable
 from runtime.prediction import Status
@@ -148,6 +149,22 @@ def test_a_loop_of_folders_ends(here: Path) -> None:
     os.symlink("..", "t/sub/up")
     os.symlink("sub", "t/zz")
     assert statuses("t") == {"a.jpg": None, "up": Status.NOT_A_FILE, "b.jpg": None, "zz": Status.NOT_A_FILE}
+
+
+def test_a_folder_mounted_inside_itself_ends(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(here, "t/a.jpg", "t/sub/t/a.jpg", "t/z/b.jpg")
+    identity = inputs._identity
+
+    def mounted(path: str) -> tuple[int, int]:
+        return identity(path.removeprefix("t/sub/") if path.startswith("t/sub/t") else path)
+
+    monkeypatch.setattr(inputs, "_identity", mounted)
+    items = list(expand(["t"], recursive=True))
+    assert [(item.path, item.problem and item.problem[0]) for item in items] == [
+        ("t/a.jpg", None),
+        ("t/sub/t", Status.NOT_A_FILE),
+        ("t/z/b.jpg", None),
+    ]
 
 
 @posix
