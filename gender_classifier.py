@@ -58,12 +58,14 @@ def print_version(arguments: argparse.Namespace) -> int:
     from importlib import metadata  # slow to import, and needed here only
 
     import runtime
+    from gender_cli.installed import added_from
     from runtime import locate
     from runtime.errors import ClassifierError
     from runtime.manifest import MANIFEST_NAME, Manifest
 
+    named = arguments.model or os.environ.get(locate.MODEL_VARIABLE)
     try:
-        path = locate.locate(arguments.model).path
+        path = (added_from(named) if named else None) or locate.locate(arguments.model).path
         manifest = Manifest.from_json((path / MANIFEST_NAME).read_text(encoding="utf-8"))
         revision = manifest.source.revision or manifest.source.digest or ""
         model = f"{manifest.name} ({manifest.source.repository} {revision[:12]})"

@@ -148,6 +148,7 @@ class TestFromTheHub:
         assert run("models", "add", "org/name", "--name", "other")[0] == 0
         code, out, _ = run("--model", "org/name", tmp_path / "green.png")
         assert (code, ": man" in out) == (0, True)
+        assert "model other (org/name " in run("--model", "org/name", "--version")[1]
 
     def test_without_a_revision_the_newest_commit_is_taken_and_stored(self, models, foreign, hub, run):
         old = hub.add("org/name", foreign)
