@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from training.config import Config, load_config
 
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     front = commands.add_parser("front", help="compare candidates on a short schedule")
     front.add_argument("--out", type=Path, default=HERE / "front.json")
     front.add_argument("--only", action="append", default=[], help="a candidate; may be repeated")
+    front.add_argument("--costs", action="store_true", help="only measure size and time again")
     evaluate = commands.add_parser("evaluate", help="measure a checkpoint on the test sets")
     evaluate.add_argument("--checkpoint", type=Path, default=HERE / "checkpoint")
     evaluate.add_argument("--out", type=Path, default=HERE / "results.json")
@@ -59,6 +61,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _say(line: str) -> None:
     print(line, flush=True)
+
+
+def _write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _prepare(options: argparse.Namespace, config: Config) -> None:
@@ -101,22 +107,26 @@ def _front(options: argparse.Namespace, config: Config) -> None:
 
     done = json.loads(options.out.read_text("utf-8")) if options.out.exists() else {}
     found = done.get("candidates", {})
-    for name in options.only or CANDIDATES:
+    for name in options.only or (found if options.costs else CANDIDATES):
         trial = replace(config, model=CANDIDATES[name])
         folder = options.cache / "front" / name
         cost = measure_cost(build_model(trial.model), trial.model.size, folder)
+        if options.costs:
+            found[name].update(cost)
+            continue
         log = train(options.data, options.cache, trial, folder, say=_say)
         last = log["curves"][-1]
         found[name] = cost | {k: last[k] for k in last if k not in {"step", "loss"}}
-        text = {"schedule": asdict(config.schedule), "candidates": found}
-        options.out.write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
+        _write(options.out, {"schedule": asdict(config.schedule), "candidates": found})
+    if options.costs:
+        _write(options.out, done | {"candidates": found})
 
 
 def _evaluate(options: argparse.Namespace, config: Config) -> None:
     from training.evaluate import evaluate
 
     results = evaluate(options.data, options.checkpoint, config.model.margin)
-    options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    _write(options.out, results)
     for name, part in results["sets"].items():
         for framing in ("face", "image"):
             for who in ("all", "adults"):

@@ -51,10 +51,20 @@ CANDIDATES: dict[str, Model] = {
             "layer_type": "y",
         },
     ),
-    "mobilenet-v1": Model("mobilenet_v1", {"depth_multiplier": 0.5, "tf_padding": False}),
+    "mobilenet-v1": Model(
+        "mobilenet_v1",
+        {"depth_multiplier": 0.5, "tf_padding": False, "classifier_dropout_prob": 0.1},
+    ),
+        "mobilenet_v1", {"depth_multiplier": 0.5, "tf_padding": False, "classifier_dropout_prob": 0.1}
+    ),
     "mobilenet-v2": Model(
         "mobilenet_v2",
-        {"depth_multiplier": 0.6, "finegrained_output": False, "tf_padding": False},
+        {
+            "depth_multiplier": 0.6,
+            "finegrained_output": False,
+            "tf_padding": False,
+            "classifier_dropout_prob": 0.1,
+        },
     ),
     "efficientnet": Model(
         "efficientnet",

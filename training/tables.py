@@ -105,9 +105,10 @@ def spoilt(results: Json, _: Json) -> str:
     rows = []
     for name in ("eval_portraits", "eval_wild"):
         part = results["sets"][name]
-        rows.append(_row(f"{NAMES[name]}, as they are", part["face"]["adults"]))
-        rows += [_row(f"{NAMES[name]}, {kind}", figures) for kind, figures in part["spoilt_adults"].items()]
-        rows.append(_row(f"{NAMES[name]}, with the mirror image", part["face_two_views_adults"]))
+        kinds = part["spoilt_adults"]
+        rows.append(_row(f"{NAMES[name]}, as they are", kinds["none"]))
+        rows += [_row(f"{NAMES[name]}, {kind}", kinds[kind]) for kind in kinds if kind != "none"]
+        rows.append(_row(f"{NAMES[name]}, all, with the mirror image", part["face_two_views_adults"]))
     return _table("adults", rows)
 
 

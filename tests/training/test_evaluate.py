@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from training.averages import LANDMARKS, SIZE, align, average
+from training.config import Model
 from training.data import Row
-from training.evaluate import abstention, age_band, frame, is_adult, summary, wilson
+from training.evaluate import abstention, age_band, frame, is_adult, logits_of, summary, wilson
+from training.models import build_model, build_processor
 from training.spoil import SPOILERS
+from training.tables import fill
+from training.validation import predict
 
 
 def test_wilson_against_known_values() -> None:
@@ -83,3 +90,28 @@ def test_average_is_symmetric() -> None:
     faces = [np.random.default_rng(i).random((6, 8, 3)).astype(np.float32) for i in range(3)]
     mean = np.asarray(average(faces))
     np.testing.assert_array_equal(mean, mean[:, ::-1])
+
+
+def test_fast_pixels_are_those_of_the_processor() -> None:
+    model_options = Model("resnet", {"hidden_sizes": (8, 16), "depths": (1, 1), "layer_type": "basic"}, size=32)
+    torch.manual_seed(0)
+    model = build_model(model_options).eval()
+    processor = build_processor(model_options)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8))
+    slow = predict(model, processor(image, return_tensors="pt")["pixel_values"]).numpy()
+    np.testing.assert_allclose(logits_of(model, processor, [image]), slow, atol=1e-5)
+    both = logits_of(model, processor, [image], flip=True)
+    np.testing.assert_allclose(both, logits_of(model, processor, [image.transpose(0)], flip=True), atol=1e-5)
+
+
+def test_tables_fill_only_between_their_marks(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- table: front -->\nold\n<!-- end -->\nafter\n")
+    figures = {"parameters": 1000, "megabytes": 1.0, "milliseconds": 0.5, "clean": 0.9, "spoilt": 0.8}
+    trial = figures | {"spoilt_female": 0.7, "spoilt_male": 0.9}
+    fill(page, {}, {"candidates": {"worse": trial | {"spoilt": 0.6}, "better": trial}})
+    text = page.read_text()
+    assert text.startswith("before\n<!-- table: front -->\n| candidate")
+    assert text.endswith("<!-- end -->\nafter\n")
+    assert "old" not in text
+    assert text.index("better") < text.index("worse")
