@@ -5,7 +5,7 @@
 The limit: decoding with processing, and inference, each timed alone on one thread, take d and i CPU seconds a picture.
 On c CPUs nothing does more than c / (d + i) pictures a second. What is reached is the rate of ``predict_many`` with its
 defaults, in a process bound to those CPUs (whole CPUs by affinity, fractions by a cgroup quota, which takes root),
-loading not counted. ``naive`` is the same with onnxruntime's own defaults as seen in a container: as many threads as the
+loading not counted. ``naive`` has onnxruntime's own defaults as seen in a container: as many threads as the
 host has cores, spinning, and as many decoders.
 """
 
