@@ -17,6 +17,7 @@ __all__ = [
     "added_from",
     "builtin_folder",
     "card",
+    "downloaded_from",
     "find",
     "installed",
     "megabytes",
@@ -124,13 +125,20 @@ def added_from(repository: str) -> Path | None:
     found: list[tuple[float, Path]] = []
     for path in locate.installed():
         try:
-            source = _read_manifest(path).source
+            manifest = _read_manifest(path)
             changed = (path / MANIFEST_NAME).stat().st_mtime
         except (OSError, ManifestError):  # a broken one is no match; `models list` says that it is broken
             continue
-        if source.kind == "hub" and source.repository == repository:
+        source, origin = manifest.source, downloaded_from(repository, "")
+        is_source = source.kind == "hub" and source.repository == repository
+        if is_source or any(note.startswith(origin) for note in manifest.notes):
             found.append((changed, path))
     return max(found)[1] if found else None
+
+
+def downloaded_from(repository: str, commit: str) -> str:
+    """Returns the note of a bundle that was downloaded as it is: its source is the checkpoint it was made from."""
+    return f"Downloaded from {repository} at {commit}"
 
 
 def summary(model: Installed) -> dict[str, Any]:

@@ -64,8 +64,8 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_adding(commands: Any) -> None:
     adding = _command(commands, "add", _add, "add a model whose ONNX files somebody has put on the Hub, or in a folder")
     adding.description = (
-        "Adds a model in the Hub's ONNX layout (config.json, preprocessor_config.json, onnx/model.onnx) that somebody "
-        "else exported. It is checked and run once before it appears; nothing but JSON, text and ONNX files is "
+        "Adds a model in the Hub's ONNX layout (config.json, preprocessor_config.json, onnx/model.onnx), whoever "
+        "exported it. It is checked and run once before it appears; nothing but JSON, text and ONNX files is "
         "downloaded. To make such files from a checkpoint: python -m export."
     )
     adding.add_argument("model", metavar="ORG/NAME|DIR", help="repository on the Hub, or a folder")
@@ -86,8 +86,7 @@ def _add_adding(commands: Any) -> None:
     adding.add_argument(
         "--framing",
         choices=("image", "face"),
-        default="image",
-        help="what the model was trained on: whole pictures, or faces cut out (default: image)",
+        help="what the model was trained on: whole pictures, or faces cut out (default: its bundle.json, else image)",
     )
     adding.add_argument(
         "--margin", type=float, metavar="M", help="with --framing face: share added around a face box (default: 0.25)"
@@ -204,6 +203,7 @@ def _add(arguments: argparse.Namespace) -> int:
     margin = 0.25 if arguments.margin is None else arguments.margin
     if not 0 <= margin <= 5:
         raise OptionError(f"--margin is {margin}; it must be from 0 to 5.")
+    framings = {None: None, "image": Framing("image"), "face": Framing("face", margin)}
     from gender_cli import models_add
 
     request = models_add.Request(
@@ -212,7 +212,7 @@ def _add(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         label_map=vocabulary.parse_label_map(arguments.label_map) if arguments.label_map else {},
         variants=tuple(dict.fromkeys(arguments.variant)),
-        framing=Framing("face", margin) if arguments.framing == "face" else Framing("image"),
+        framing=framings[arguments.framing],
     )
     bundle = models_add.add(request, _say)
     name = bundle.manifest.name

@@ -1,5 +1,8 @@
 """``gender-classifier models add``: brings a ready ONNX model from the Hub, or from a folder, among the installed ones.
 
+A bundle of this program's own making, which has a ``bundle.json``, is taken with what that file says; for any other
+model one is written.
+
 The model is put together in a hidden folder beside its place, checked there, and run on pictures made for the purpose;
 only then is the folder renamed. Whoever looks sees the whole model or none.
 """
@@ -12,20 +15,30 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gender_cli import adopt, hub
+from gender_cli import adopt, hub, vocabulary
 from gender_cli.adopt_graph import read_variant
+from gender_cli.installed import downloaded_from
 from runtime import locate
 from runtime.bundle import Bundle
-from runtime.errors import BundleError, ClassifierError, ModelNotFoundError, OptionError, VariantNotFoundError
-from runtime.manifest import MANIFEST_NAME, Framing, ModelIO, Source, Variant
+from runtime.errors import (
+    BundleError,
+    ClassifierError,
+    ManifestError,
+    ModelNotFoundError,
+    OptionError,
+    UnsupportedHeadError,
+    VariantNotFoundError,
+)
+from runtime.manifest import MANIFEST_NAME, Framing, Manifest, ModelIO, Source, Variant
 
 __all__ = ["Request", "add", "check_name"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_SUFFIXES = frozenset({".json", ".md", ".onnx", ".txt"})
 _ABANDONED_S = 24 * 3600.0
 """A hidden folder that nobody has written to for so long was left by a run that was killed."""
 
@@ -40,7 +53,7 @@ class Request:
         name: The new model's name; ``None`` takes that of the repository or folder.
         label_map: ``female`` or ``male`` by the model's own label.
         variants: Which variants; none named means the usual ones that are there.
-        framing: What the model wants to see.
+        framing: What the model wants to see; ``None`` means what its ``bundle.json`` says, else the whole picture.
     """
 
     model: str
@@ -48,7 +61,7 @@ class Request:
     name: str | None = None
     label_map: Mapping[str, str] = field(default_factory=dict)
     variants: tuple[str, ...] = ()
-    framing: Framing = field(default_factory=lambda: Framing("image"))
+    framing: Framing | None = None
 
 
 def add(request: Request, say: Callable[[str], None]) -> Bundle:
@@ -83,11 +96,7 @@ def add(request: Request, say: Callable[[str], None]) -> Bundle:
         stage = Path(tempfile.mkdtemp(prefix=".adding-", dir=models))
         try:
             stage.chmod(0o755)  # mkdtemp's 0700 would hide a system-wide model from everybody else
-            if from_folder:
-                found, source = _copy(request, folder, stage)
-            else:
-                found, source = _fetch(request, stage, say)
-            bundle = _check(request, name, stage, found, source, say)
+            bundle = (_from_folder if from_folder else _from_hub)(request, name, stage, say)
             final = models / name
             stage.rename(final)
         finally:
@@ -116,10 +125,21 @@ def check_name(name: str) -> str:
     return name
 
 
-def _fetch(request: Request, stage: Path, say: Callable[[str], None]) -> tuple[dict[str, str], Source]:
-    """Downloads the chosen files of a repository; returns its variants' files and the source."""
+def _from_hub(request: Request, name: str, stage: Path, say: Callable[[str], None]) -> Bundle:
+    """Downloads what is needed of a repository, and makes a bundle of it."""
     repository = hub.look_up(request.model, request.revision)
     say(f"{repository.name} is at revision {repository.commit}")
+
+    def bring(paths: Sequence[str]) -> None:
+        missing = [path for path in paths if path not in repository.files]
+        if missing:
+            raise BundleError(f"{repository.name} at {repository.commit[:12]} lacks {', '.join(missing)}.")
+        size = sum(repository.files[path].size or 0 for path in paths)
+        say(f"downloading {len(paths)} file{'' if len(paths) == 1 else 's'}, {size / 1e6:.1f} MB")
+        hub.download(repository, paths, stage)
+
+    if MANIFEST_NAME in repository.files:
+        return _take_bundle(request, name, stage, bring, say, downloaded_from(repository.name, repository.commit))
     found = _choose(request, list(repository.files), f"{repository.name} at {repository.commit[:12]}")
     outside = [variant for variant, path in found.items() if f"{path}_data" in repository.files]
     if outside and not request.variants and len(outside) < len(found):
@@ -130,31 +150,89 @@ def _fetch(request: Request, stage: Path, say: Callable[[str], None]) -> tuple[d
             f"{found[outside[0]]} of {repository.name} keeps its weights in a second file. A bundle's ONNX file is "
             "self-contained: choose another --variant, or export the original checkpoint with python -m export."
         )
-    sizes = {name: repository.files[name].size or 0 for name in adopt.TEXT_FILES if name in repository.files}
-    texts = [name for name, size in sizes.items() if size <= adopt.MAX_TEXT_BYTES]
-    wanted = [*texts, *found.values()]
-    size = sum(repository.files[path].size or 0 for path in wanted)
-    say(f"downloading {', '.join(found)} ({size / 1e6:.1f} MB)")
-    hub.download(repository, wanted, stage)
+    sizes = {path: repository.files[path].size or 0 for path in adopt.TEXT_FILES if path in repository.files}
+    bring([*(path for path, size in sizes.items() if size <= adopt.MAX_TEXT_BYTES), *found.values()])
     for path in found.values():
         _into_place(stage, path)
     licence = repository.license or adopt.licence_of(stage)
-    return _in_onnx(found), Source("hub", repository.name, revision=repository.commit, license=licence)
+    source = Source("hub", repository.name, revision=repository.commit, license=licence)
+    return _make_bundle(request, name, stage, _in_onnx(found), source, say)
 
 
-def _copy(request: Request, folder: Path, stage: Path) -> tuple[dict[str, str], Source]:
-    """Copies the chosen files of a folder; returns its variants' files and the source."""
+def _from_folder(request: Request, name: str, stage: Path, say: Callable[[str], None]) -> Bundle:
+    """Copies what is needed of a folder, and makes a bundle of it."""
+    folder = Path(request.model).expanduser()
+
+    def bring(paths: Sequence[str]) -> None:
+        for path in paths:
+            if not (folder / path).is_file():
+                raise BundleError(f"{folder} lacks {path}.")
+            (stage / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / path, stage / path)
+
+    if (folder / MANIFEST_NAME).is_file():
+        return _take_bundle(request, name, stage, bring, say, f"Copied from a folder {folder.resolve().name}.")
     paths = [path.relative_to(folder).as_posix() for path in (*folder.glob("*"), *folder.glob("onnx/*"))]
     found = _choose(request, paths, str(folder))
-    (stage / "onnx").mkdir()
-    wanted = [*(name for name in adopt.TEXT_FILES if name in paths), *found.values()]
-    for path in wanted:
-        target = stage / path if path in adopt.TEXT_FILES else stage / "onnx" / Path(path).name
-        shutil.copyfile(folder / path, target)
+    wanted = [*(path for path in adopt.TEXT_FILES if path in paths), *found.values()]
+    bring(wanted)
     source = Source(
-        "local", folder.resolve().name, digest=adopt.digest_of(folder, wanted), license=adopt.licence_of(folder)
+        "local", folder.resolve().name, digest=adopt.digest_of(stage, wanted), license=adopt.licence_of(stage)
     )
-    return _in_onnx(found), source
+    for path in found.values():
+        _into_place(stage, path)
+    return _make_bundle(request, name, stage, _in_onnx(found), source, say)
+
+
+def _take_bundle(
+    request: Request,
+    name: str,
+    stage: Path,
+    bring: Callable[[Sequence[str]], None],
+    say: Callable[[str], None],
+    note: str,
+) -> Bundle:
+    """Takes a bundle of this program's own making as its ``bundle.json`` describes it, and checks that it is that.
+
+    Args:
+        request: What to add.
+        name: The name it gets here.
+        stage: Where it is put together.
+        bring: Puts files there, by their paths.
+        say: Takes one sentence of progress at a time.
+        note: Where it came from, for its notes.
+    """
+    if request.label_map or request.framing is not None:
+        raise OptionError(
+            f"{request.model} has a {MANIFEST_NAME}, which says what its labels mean and what it looks at; "
+            "leave out --label-map, --framing and --margin."
+        )
+    bring([MANIFEST_NAME])
+    try:
+        manifest = Manifest.from_json((stage / MANIFEST_NAME).read_text(encoding="utf-8"))
+    except (ManifestError, UnicodeDecodeError) as error:
+        raise BundleError(f"The {MANIFEST_NAME} of {request.model} cannot be used: {error}.") from error
+    if set(manifest.meanings) != {vocabulary.FEMALE, vocabulary.MALE}:
+        raise UnsupportedHeadError(f"{request.model} cannot be used: it answers {', '.join(manifest.meanings)}.")
+    missing = [variant for variant in request.variants if variant not in manifest.variants]
+    if missing:
+        there = ", ".join(manifest.variants)
+        raise VariantNotFoundError(f"{request.model} has no variant {', '.join(missing)}; it has: {there}.")
+    chosen = request.variants or tuple(manifest.variants)
+    variants = {variant: record for variant, record in manifest.variants.items() if variant in chosen}
+    paths = [*manifest.files, *(record.file for record in variants.values())]
+    strange = [path for path in paths if Path(path).suffix not in _SUFFIXES and Path(path).name not in adopt.TEXT_FILES]
+    if strange:
+        raise BundleError(f"{request.model} cannot be used: its {MANIFEST_NAME} names {', '.join(strange)}.")
+    bring(paths)
+    default = manifest.default_variant if manifest.default_variant in variants else next(iter(variants))
+    taken = replace(manifest, name=name, variants=variants, default_variant=default, notes=(*manifest.notes, note))
+    bundle = Bundle(stage, taken)
+    bundle.verify()
+    for variant in variants:
+        _run(bundle, variant, say)
+    (stage / MANIFEST_NAME).write_text(taken.to_json(), encoding="utf-8")
+    return bundle
 
 
 def _choose(request: Request, paths: Sequence[str], where: str) -> dict[str, str]:
@@ -183,7 +261,7 @@ def _into_place(stage: Path, path: str) -> None:
         (stage / path).rename(stage / "onnx" / path)
 
 
-def _check(
+def _make_bundle(
     request: Request, name: str, stage: Path, found: dict[str, str], source: Source, say: Callable[[str], None]
 ) -> Bundle:
     """Reads, runs and records the model; ``bundle.json`` is written last.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import hashlib
 import json
 import os
 import pickle
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 from fake_hub import FakeHub
 from PIL import Image
-from support import ROOT, tiny_bundle
+from support import ROOT, TinyModel, tiny_bundle
 
 import gender_classifier
 import gender_cli.hub
@@ -277,6 +278,89 @@ class TestFromTheHub:
         assert run("models", "add", "org/name")[0] == 0
         assert list(Bundle.open(models / "name").manifest.variants) == ["int8"]
         assert "GET /org/name/resolve" not in "".join(line for line in hub.requests if "onnx_data" in line)
+
+
+class TestBundles:
+    """Repositories and folders that hold a bundle of this program's own making."""
+
+    @pytest.fixture
+    def bundle(self, tmp_path) -> Path:
+        spec = TinyModel(name="ours", framing="face", margin=0.25, temperature=2.0, thresholds={"female": 0.75})
+        folder = tiny_bundle(tmp_path / "made-here", spec)
+        shutil.copy(folder / "onnx/model.onnx", folder / "onnx/model_q4.onnx")
+        variant = json.loads((folder / "bundle.json").read_text())["variants"]["fp32"]
+        q4 = {**variant, "file": "onnx/model_q4.onnx"}
+        edit(folder, "bundle.json", variants={"q4": q4, "fp32": variant}, default_variant="q4", notes=["A note."])
+        for name in ("evil.py", "pytorch_model.bin"):
+            (folder / name).write_bytes(b"never")
+        return folder
+
+    def test_what_its_manifest_says_is_kept(self, models, bundle, hub, run):
+        sha = hub.add("org/ours-on-the-hub", bundle)
+        assert run("models", "add", "org/ours-on-the-hub")[0] == 0
+        before = Bundle.open(bundle).manifest
+        after = Bundle.open(models / "ours-on-the-hub").manifest
+        notes = ("A note.", f"Downloaded from org/ours-on-the-hub at {sha}")
+        assert after == dataclasses.replace(before, name="ours-on-the-hub", notes=notes)
+        assert not any("evil" in line or "pytorch" in line for line in hub.requests if "/resolve/" in line)
+        assert adopt.open_model("org/ours-on-the-hub") == models / "ours-on-the-hub"
+
+    def test_from_a_folder(self, models, bundle, run):
+        assert run("models", "add", bundle)[0] == 0
+        assert Bundle.open(models / "ours").manifest.decision.thresholds == {"female": 0.75}
+        assert not (models / "ours/evil.py").exists()
+
+    def test_some_of_its_variants(self, models, bundle, run):
+        assert run("models", "add", bundle, "--variant", "fp32")[0] == 0
+        manifest = Bundle.open(models / "ours").manifest
+        assert (list(manifest.variants), manifest.default_variant) == (["fp32"], "fp32")
+        assert not (models / "ours/onnx/model_q4.onnx").exists()
+        code, _, err = run("models", "add", bundle, "--name", "b", "--variant", "int8")
+        assert code == 1
+        assert "it has: q4, fp32" in err
+
+    @pytest.mark.parametrize("option", [["--label-map", "Female=male,Male=female"], ["--framing", "image"]])
+    def test_it_says_itself_what_it_means(self, models, bundle, run, option):
+        code, _, err = run("models", "add", bundle, *option)
+        assert code == 2
+        assert "bundle.json" in err
+
+    @pytest.mark.parametrize("name", ["onnx/model_q4.onnx", "config.json"])
+    def test_a_file_that_is_not_the_one_it_names(self, models, bundle, hub, run, name):
+        (bundle / name).write_bytes((bundle / name).read_bytes() + b" ")
+        hub.add("org/ours", bundle)
+        code, _, err = run("models", "add", "org/ours")
+        assert code == 1
+        assert name in err
+        assert left_in(models) == []
+
+    def test_a_file_that_is_not_there(self, models, bundle, hub, run):
+        (bundle / "onnx/model_q4.onnx").unlink()
+        hub.add("org/ours", bundle)
+        assert "lacks onnx/model_q4.onnx" in run("models", "add", "org/ours")[2]
+        assert "lacks onnx/model_q4.onnx" in run("models", "add", bundle)[2]
+
+    @pytest.mark.parametrize("path", ["evil.py", "pytorch_model.bin", "../../evil.json", "/etc/passwd"])
+    def test_a_manifest_that_names_what_no_bundle_holds(self, models, bundle, hub, run, path):
+        files = json.loads((bundle / "bundle.json").read_text())["files"]
+        edit(bundle, "bundle.json", files={**files, path: {"bytes": 5, "sha256": hashlib.sha256(b"never").hexdigest()}})
+        hub.add("org/ours", bundle)
+        code, _, err = run("models", "add", "org/ours")
+        assert code == 1
+        assert path in err
+        assert left_in(models) == []
+
+    def test_a_manifest_of_another_format(self, models, bundle, run):
+        edit(bundle, "bundle.json", format_version=99)
+        code, _, err = run("models", "add", bundle)
+        assert code == 1
+        assert "format_version" in err
+
+    def test_a_bundle_of_something_else(self, models, tmp_path, run):
+        bundle = tiny_bundle(tmp_path / "made-here", TinyModel(labels=(("cat", "cat"), ("dog", "dog"))))
+        code, _, err = run("models", "add", bundle)
+        assert code == 1
+        assert "cat, dog" in err
 
 
 class TestNames:
