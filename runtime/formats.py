@@ -74,12 +74,12 @@ _UNGUARDED = frozenset({"BLP", "ICNS", "JPEG2000"})
 """Formats whose pixels do not pass through :class:`GuardedReader` call by call, so that it cannot see where they end.
 """
 
-_HEADER = {"JPEG": (256_000, 16 << 20), "TIFF": (256_000, 256 << 20)}
+_HEADER = {"JPEG": (256_000, 12 << 20), "GIF": (256_000, 2 << 20), "TIFF": (256_000, 256 << 20)}
 _HEADER_MOST = (256_000, 64 << 20)
 _HEADER_UNSIGNED = (20_000, 1 << 20)
 """Most reads and most bytes in a header. Real ones take a few hundred reads; a TIFF directory has up to 65,535
-entries. For JPEG less, because Pillow joins EXIF segments one by one, in time that grows with the square of their
-number; for TIFF more, because Photoshop keeps its layers in a tag; for formats without a signature next to nothing,
+entries. For JPEG and GIF less, because Pillow (GIF: before 13) joins EXIF segments and comments one by one, in time
+that grows with the square of their number; for TIFF more, because Photoshop keeps its layers in a tag; for formats without a signature next to nothing,
 because their plugins would search any long text."""
 
 _TIFF_VALUES = 1 << 20
