@@ -22,6 +22,7 @@ __all__ = [
     "OURS",
     "REFUSED",
     "ModelClass",
+    "as_transformers_reads",
     "find_class",
     "make_onnx_config",
 ]
@@ -81,6 +82,26 @@ class ModelClass:
         return self.model_class().config_class
 
 
+def as_transformers_reads(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a ``config.json`` with what transformers itself adds when it reads one.
+
+    timm's own files name no ``model_type`` and keep the labels under ``label_names``; transformers knows them by their
+    ``architecture`` and ``pretrained_cfg``. ``vit-hybrid`` is a published spelling.
+    """
+    made = dict(config)
+    pretrained = config.get("pretrained_cfg")
+    if "model_type" not in made and "architecture" in made and isinstance(pretrained, dict):
+        made["model_type"] = "timm_wrapper"
+    if isinstance(made.get("model_type"), str):
+        made["model_type"] = _PUBLISHED_AS.get(made["model_type"], made["model_type"])
+    if made.get("model_type") == "timm_wrapper" and "id2label" not in made:
+        nested = pretrained if isinstance(pretrained, dict) else {}
+        names = made.get("label_names") or nested.get("label_names")
+        if isinstance(names, list):
+            made["id2label"] = {str(index): name for index, name in enumerate(names)}
+    return made
+
+
 def find_class(config: Mapping[str, Any]) -> ModelClass:
     """Finds the network's class from a ``config.json``.
 
@@ -91,10 +112,9 @@ def find_class(config: Mapping[str, Any]) -> ModelClass:
     """
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as MAPPING
 
-    written = config.get("model_type")
-    if not isinstance(written, str) or not written:
+    model_type = as_transformers_reads(config).get("model_type")
+    if not isinstance(model_type, str) or not model_type:
         raise CheckpointError("config.json names no model_type, so the architecture is not known.")
-    model_type = _PUBLISHED_AS.get(written, written)
     if model_type in REFUSED:
         raise UnsupportedArchitectureError(f"The architecture {model_type} cannot be exported: {REFUSED[model_type]}.")
     if model_type not in MAPPING:

@@ -103,7 +103,7 @@ def _origin(manifest: Manifest) -> str:
             f"ONNX export of [{source.repository}](https://huggingface.co/{source.repository}/tree/{source.revision}) "
             f"at commit `{source.revision}`.{licence}"
         )
-    return f"ONNX export of the local checkpoint {source.repository}, sha256 `{source.digest}`.{licence}"
+    return f"ONNX export of a local checkpoint (folder `{source.repository}`, sha256 `{source.digest}`).{licence}"
 
 
 def _front_matter(manifest: Manifest) -> str:

@@ -65,6 +65,11 @@ def open_checkpoint(model: str, revision: str | None = None, *, cache_dir: Path 
         raise CheckpointError(f"There is no checkpoint folder {model}, and it is no Hub model of the form ORG/NAME.")
     if revision is None and model == DEFAULT_MODEL:
         revision = DEFAULT_REVISION
+    if revision is not None and hub.is_revision(revision):
+        found = hub.cached(model, revision, cache_dir=cache_dir)
+        if found is not None:
+            _say(f"{model} at revision {revision} is in the Hub's cache")
+            return _read(found, Source("hub", model, revision=revision, license=_licence(found)))
     commit, files, licence = hub.resolve(model, revision)
     _say(f"{model} is at revision {commit}")
     _say("downloading")
@@ -150,6 +155,12 @@ def _digest(folder: Path, names: list[str]) -> str:
     """One sha256 over the files a bundle depends on: each line is a file's own sha256, two spaces, its name."""
     lines = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in sorted(set(names)))
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _licence(folder: Path) -> str | None:
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
+    return _front_matter(text).get("license")
 
 
 def _front_matter(card: str | None) -> dict[str, str]:

@@ -55,6 +55,8 @@ def convert(original: Original, height: int, width: int, path: Path) -> Exporter
         try:
             with contextlib.nullcontext() if cure is None else cure(original.model, pixels):
                 export(original.model, config, traced, opset=graph.OPSET, disable_dynamic_axes_fix=True)
+        except OSError:
+            raise  # a full disk says nothing about the architecture
         except Exception as error:  # whatever the tracer meets
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise UnsupportedArchitectureError(

@@ -147,11 +147,11 @@ class _Draft:
 def _draft(checkpoint: Checkpoint, name: str, options: ExportOptions) -> _Draft:
     """Checks everything that can be checked without loading weights, so that a refusal takes a second."""
     with step("checking the configuration"):
-        from export.architectures import find_class
+        from export.architectures import as_transformers_reads, find_class
         from runtime.processor import Processor
 
         model_class = find_class(checkpoint.config)
-        labels, activation = read_head(checkpoint.config, options.label_map)
+        labels, activation = read_head(as_transformers_reads(checkpoint.config), options.label_map)
         unknown = set(checkpoint.decision.thresholds) - {label.meaning for label in labels}
         if unknown:
             raise CheckpointError(f"decision.json has a threshold for {', '.join(sorted(unknown))}, which is no class.")

@@ -15,7 +15,7 @@ from export.security import weight_files
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["download", "is_hub_id", "is_revision", "push", "resolve"]
+__all__ = ["cached", "download", "is_hub_id", "is_revision", "push", "resolve"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _REVISION = re.compile(r"[0-9a-f]{40}")
@@ -55,6 +55,25 @@ def resolve(repository: str, revision: str | None) -> tuple[str, tuple[str, ...]
     card = info.card_data.to_dict() if info.card_data is not None else {}
     licence = card.get("license")
     return commit, files, licence if isinstance(licence, str) else None
+
+
+def cached(repository: str, commit: str, *, cache_dir: Path | None = None) -> Path | None:
+    """Returns the folder of a commit that was downloaded before, so that a second export needs no network.
+
+    Args:
+        repository: ``ORG/NAME``.
+        commit: 40 hex digits.
+        cache_dir: The Hub's own cache unless given.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, "config.json", cache_dir=cache_dir, revision=commit)
+    if not isinstance(found, str):
+        return None
+    folder = Path(found).parent
+    names = {path.name for path in folder.iterdir()}
+    whole = "model.safetensors" in names and ({"preprocessor_config.json", "processor_config.json"} & names)
+    return folder if whole else None
 
 
 def download(repository: str, commit: str, files: tuple[str, ...], *, cache_dir: Path | None = None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +49,8 @@ class Original:
         """Reads a picture file as transformers' pipeline does; float32 (3, H, W)."""
         from transformers.image_utils import load_image
 
-        batch = self.processor(images=load_image(str(picture)), return_tensors="np")
-        return np.asarray(batch["pixel_values"][0], dtype=np.float32)
+        batch = self.processor(images=load_image(str(picture)), return_tensors="pt")  # timm's gives nothing else
+        return np.asarray(batch["pixel_values"][0].numpy(), dtype=np.float32)
 
     def logits(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Runs the network on float32 (N, 3, H, W); returns float32 (N, classes)."""
@@ -87,7 +88,7 @@ def load_original(checkpoint: Checkpoint) -> Original:
     model_class = find_class(checkpoint.config)
     network_class = model_class.model_class()
     config = normalised_config(checkpoint.config, model_class)
-    parsed = model_class.config_class().from_dict(dict(config))
+    parsed = model_class.config_class().from_dict(copy.deepcopy(config))  # it changes what it is given
     try:
         model, report = network_class.from_pretrained(
             checkpoint.folder,
@@ -124,7 +125,7 @@ def normalised_config(config: Mapping[str, Any], model_class: ModelClass) -> dic
     made["model_type"] = model_class.model_type
     labels = config.get("id2label")
     if isinstance(labels, dict):
-        parsed = model_class.config_class().from_dict(dict(made))
+        parsed = model_class.config_class().from_dict(copy.deepcopy(made))
         if parsed.num_labels != len(labels) or list(parsed.id2label.values()) != list(labels.values()):
             made["num_labels"] = len(labels)
     return made

@@ -101,6 +101,8 @@ def make_variant(
     judge = _Judge(manifest, pixels, reference, limits)
     try:
         settings = quantizer(fp32, path, ())
+    except OSError:
+        raise  # a full disk says nothing about the variant
     except Exception as error:  # noqa: BLE001 - onnxruntime's quantisers raise whatever they meet
         path.unlink(missing_ok=True)
         lines = str(error).strip().splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -452,6 +453,30 @@ def test_default_variant(vit_checkpoint: Path, tmp_path: Path, few_pictures: Pat
             default_variant="int8",
         )  # fmt: skip
     assert Bundle.open(bundle).manifest.default_variant == "int8"
+
+
+@pytest.mark.parametrize("place", ["convert", "variant"])
+def test_a_full_disk_is_said_as_such(
+    place: str,
+    vit_checkpoint: Path,
+    tmp_path: Path,
+    few_pictures: Path,
+    old_bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from export import convert, quantize
+    from export.errors import PublishError
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = snapshot(old_bundle)
+    module: Any = {"convert": convert.graph, "variant": quantize}[place]
+    monkeypatch.setattr(module, {"convert": "save", "variant": "quantize_dynamic"}[place], fail)
+    with pytest.raises(PublishError, match="no space left"):
+        export(vit_checkpoint, tmp_path, few_pictures, variants=("int8",), limits=LOOSE)
+    assert snapshot(old_bundle) == before
+    assert sorted(path.name for path in old_bundle.parent.iterdir()) == ["m"]
 
 
 @pytest.mark.parametrize(

@@ -70,10 +70,22 @@ def test_shards(server: FakeHub, tmp_path: Path) -> None:
     assert {path.name for path in folder.iterdir()} >= {*shards, "model.safetensors.index.json"}
 
 
-def test_default_model_is_pinned(server: FakeHub) -> None:
+def test_a_commit_that_was_downloaded_needs_no_network(
+    server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = server.add("org/name", FILES, card={"license": "apache-2.0"})
+    first = open_checkpoint("org/name", cache_dir=tmp_path)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    again = open_checkpoint("org/name", commit, cache_dir=tmp_path)
+    assert (again.source, again.config, again.folder) == (first.source, first.config, first.folder)
+    with pytest.raises(DownloadError, match="Check the network"):
+        open_checkpoint("org/name", "0" * 40, cache_dir=tmp_path)
+
+
+def test_default_model_is_pinned(server: FakeHub, tmp_path: Path) -> None:
     server.add(DEFAULT_MODEL, FILES)
     with pytest.raises(DownloadError, match=DEFAULT_REVISION):  # this Hub's commit is another one
-        open_checkpoint(DEFAULT_MODEL)
+        open_checkpoint(DEFAULT_MODEL, cache_dir=tmp_path)
     assert any(DEFAULT_REVISION in request for request in server.requests)
 
 

@@ -252,7 +252,12 @@ MODELS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
          "size_divisor": 32, "resample": 2, "do_center_crop": True, "crop_size": {"height": 64, "width": 64},
          "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, **IMAGENET},
     ),
-    "timm_wrapper": ({}, {}),
+    "timm_wrapper": (
+        {"architecture": "test_vit"},
+        {"image_processor_type": "TimmWrapperImageProcessor",
+         "pretrained_cfg": {"input_size": [3, 160, 160], "interpolation": "bicubic", "crop_pct": 0.95, "mean": HALF,
+                            "std": HALF, "crop_mode": "center"}},
+    ),
     "van": (
         {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1], "mlp_ratios": [2, 2, 2, 2]},
         convnext(64, crop_pct=0.9),
@@ -323,6 +328,15 @@ def make_checkpoint(
         # Its configuration class writes a thousand labels of its own; published files carry the real ones.
         written["id2label"] = {str(index): word for index, word in ID2LABEL.items()}
         written["label2id"] = {word: index for index, word in ID2LABEL.items()}
+    if model_type == "timm_wrapper":  # as timm publishes: no model_type, no processor's file
+        written = {
+            "architecture": written["architecture"],
+            "num_classes": len(ID2LABEL),
+            "label_names": list(ID2LABEL.values()),
+            "pretrained_cfg": processor["pretrained_cfg"],
+        }
+        (folder / "config.json").write_text(json.dumps(written, indent=2))
+        return folder
     (folder / "config.json").write_text(json.dumps(written, indent=2))
     (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=2))
     return folder
@@ -374,7 +388,6 @@ def _pictures(processor: dict[str, Any], model_type: str, config: dict[str, Any]
     """Eight drawn pictures as the network's input."""
     import tempfile
 
-    import torch
     from transformers.image_utils import load_image
 
     from export.network import load_processor
@@ -382,5 +395,5 @@ def _pictures(processor: dict[str, Any], model_type: str, config: dict[str, Any]
 
     with tempfile.TemporaryDirectory() as folder:
         images = [load_image(str(path)) for path in make_pictures(Path(folder), 8, seed=2)]
-        batch = load_processor(processor, config, model_type)(images=images, return_tensors="np")
-    return torch.from_numpy(batch["pixel_values"])
+        batch = load_processor(processor, config, model_type)(images=images, return_tensors="pt")
+    return batch["pixel_values"]
