@@ -79,8 +79,8 @@ _HEADER_MOST = (256_000, 64 << 20)
 _HEADER_UNSIGNED = (20_000, 1 << 20)
 """Most reads and most bytes in a header. Real ones take a few hundred reads; a TIFF directory has up to 65,535
 entries. For JPEG and GIF less, because Pillow (GIF: before 13) joins EXIF segments and comments one by one, in time
-that grows with the square of their number; for TIFF more, because Photoshop keeps its layers in a tag; for formats without a signature next to nothing,
-because their plugins would search any long text."""
+that grows with the square of their number; for TIFF more, because Photoshop keeps its layers in a tag; for formats
+without a signature next to nothing, because their plugins would search any long text."""
 
 _TIFF_VALUES = 1 << 20
 """Most numbers in one tag of a TIFF directory. Pillow makes a Python tuple of them, 36 bytes each; 89 megapixels in
