@@ -55,6 +55,8 @@ CANDIDATES: dict[str, Model] = {
         "mobilenet_v1",
         {"depth_multiplier": 0.5, "tf_padding": False, "classifier_dropout_prob": 0.1},
     ),
+    "mobilenet-v2": Model(
+        "mobilenet_v2",
         {
             "depth_multiplier": 0.6,
             "finegrained_output": False,
