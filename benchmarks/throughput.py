@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, default=2.0)
     parser.add_argument("--cpus", type=float, nargs="+", default=[0.5, 1, 2])
     parser.add_argument("--model", default="gender-small")
-    parser.add_argument("--exact", action="store_true", help="never decode at reduced scale")
+    parser.add_argument("--exact", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.folder:
@@ -117,7 +117,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         make_pictures(Path(temporary), arguments.pictures, arguments.megapixels)
         command = [sys.executable, __file__, "--folder", temporary, "--model", arguments.model]
-        command += ["--exact"] if arguments.exact else []
+        command += ["--exact" if arguments.exact else "--no-exact"]
         for cpus in arguments.cpus:
             with ExitStack() as stack:
                 join = bound(cpus, stack)

@@ -89,7 +89,12 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     limits = parser.add_argument_group("limits")
     limits.add_argument("--max-bytes", type=positive, metavar="N", help="refuse larger files")
     limits.add_argument("--max-pixels", type=positive, metavar="N", help="refuse pictures with more pixels")
-    limits.add_argument("--exact", action="store_true", help="never decode a large JPEG at reduced scale")
+    limits.add_argument(
+        "--exact",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="decode every pixel, or large JPEGs at reduced scale: faster, probabilities move a little (default: exact)",
+    )
 
 
 def build_parser() -> argparse.ArgumentParser:

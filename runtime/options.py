@@ -23,7 +23,7 @@ class Options:
     threads: int | None = None
     threshold: float | None = None
     limits: Limits = field(default_factory=Limits)
-    exact: bool = False
+    exact: bool = True
     faces: bool | None = None
     detector: str | None = None
     detector_threshold: float | None = None
