@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from export.checkpoint import DEFAULT_MODEL, DEFAULT_REVISION
 from export.limits import VariantLimits
 from runtime.errors import ClassifierError, OptionError
+from runtime.threads import default_threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,6 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Before any heavy package is imported: transformers and the Hub's client read them then.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # torch would count the host's cores, also in a container that may use one of them.
+    os.environ.setdefault("OMP_NUM_THREADS", str(default_threads()))
     try:
         _run(given)
     except OptionError as error:

@@ -87,7 +87,8 @@ def verify(
         write_manifest(stage, manifest)
         classifier = parity.classifier_for(stage, "fp32")
         evidence = _Evidence(parity.prepare(classifier, chosen), answers, f"torch {metadata.version('torch')}")
-        comparison = _fp32(classifier, evidence, limits, chosen)
+        comparison = _compare(classifier, evidence, limits)
+        _check_fp32(comparison, limits, chosen)
     say(f"fp32 equals the original: largest probability difference {comparison.max_difference:.1e}")
     measured = _parity(comparison, limits.tolerance, 1.0, evidence.reference)
     manifest = replace(
@@ -101,8 +102,8 @@ def verify(
     return manifest
 
 
-def _fp32(classifier: Classifier, evidence: _Evidence, limits: VariantLimits, pictures: Sequence[Path]) -> Comparison:
-    """Compares one by one and in batches; returns the worse of the two, or raises."""
+def _compare(classifier: Classifier, evidence: _Evidence, limits: VariantLimits) -> Comparison:
+    """Compares one by one and in batches of eight; returns the worst of both."""
     manifest = classifier.manifest
     compared = [
         parity.compare(
@@ -114,15 +115,17 @@ def _fp32(classifier: Classifier, evidence: _Evidence, limits: VariantLimits, pi
         )
         for batch in (1, 8)
     ]
-    worst = max(compared, key=lambda one: (one.flipped, one.max_difference))
-    difference = max(one.max_difference for one in compared)
-    if difference > limits.tolerance or worst.flipped:
+    worst = max(compared, key=lambda one: one.max_difference)
+    return replace(worst, flipped=max(one.flipped for one in compared))
+
+
+def _check_fp32(comparison: Comparison, limits: VariantLimits, pictures: Sequence[Path]) -> None:
+    if comparison.max_difference > limits.tolerance or comparison.flipped:
         raise ParityError(
-            f"The ONNX model is not the same model: a probability differs by {difference:.2g} (at most "
-            f"{limits.tolerance:g} is accepted) and {worst.flipped} of {worst.decided} decisions flip; worst picture: "
-            f"{pictures[worst.worst].name}. No bundle was written."
+            f"The ONNX model is not the same model: a probability differs by {comparison.max_difference:.2g} (at most "
+            f"{limits.tolerance:g} is accepted) and {comparison.flipped} of {comparison.decided} decisions flip; worst "
+            f"picture: {pictures[comparison.worst].name}. No bundle was written."
         )
-    return replace(worst, max_difference=difference)
 
 
 def _quantizer(
@@ -171,8 +174,7 @@ def _add(
     tried = {**manifest.variants, name: variant_record(stage, name, settings=outcome.settings)}
     write_manifest(stage, replace(manifest, variants=tried))
     # The last word is the runtime's own: the file as a user will load it.
-    answers = parity.probabilities(parity.classifier_for(stage, name), evidence.pixels)
-    final = parity.compare(evidence.answers, answers, manifest.labels, manifest.decision, 2 * limits.tolerance)
+    final = _compare(parity.classifier_for(stage, name), evidence, limits)
     measured = _parity(final, limits.difference, outcome.latency_ratio, evidence.reference)
     published = variant_record(stage, name, settings=outcome.settings, parity=measured)
     return replace(manifest, variants={**manifest.variants, name: published})
