@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import runtime
 from runtime.decode import decode
 from runtime.detector import DEFAULT_DETECT_SIZE, Detector, Face
-from runtime.framing import crop_square, square_around
+from runtime.framing import crop_face, crop_square
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from runtime.prediction import Box
 
 HAND_COUNT = Path(__file__).with_name("faces_hand_count.json")
+PLAIN, LEVEL = "face, never turned", "face"
 SAME_FACE = 0.4
 """Least intersection over union of a found box and the hand-checked one."""
 
@@ -240,20 +241,8 @@ class Labelled:
     answers: dict[str, str | None]
 
 
-def aligned(image: Image.Image, face: Face, margin: float) -> Image.Image:
-    """Cuts the same square as ``crop_square``, turned about its centre so that the eyes are level."""
-    (right_x, right_y), (left_x, left_y) = face.landmarks[0], face.landmarks[1]
-    angle = math.atan2(left_y - right_y, left_x - right_x)
-    left, top, right, _ = square_around(face.box, margin)
-    side = right - left
-    x, y = left + side / 2, top + side / 2
-    cos, sin = math.cos(angle), math.sin(angle)
-    to_picture = (cos, -sin, x - cos * side / 2 + sin * side / 2, sin, cos, y - sin * side / 2 - cos * side / 2)
-    return image.transform((side, side), Image.Transform.AFFINE, to_picture, Image.Resampling.BILINEAR)
-
-
 def answer_all(folder: Path, model: runtime.Classifier, detector: Detector, turn: float) -> list[Labelled]:
-    """Classifies every picture whole, by its largest face, and by that face aligned."""
+    """Classifies every picture whole, by its largest face as it is, and by that face as the package frames it."""
     margin = model.manifest.framing.margin or 0.25
     with (folder / "labels.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -264,17 +253,17 @@ def answer_all(folder: Path, model: runtime.Classifier, detector: Detector, turn
             image = image.rotate(turn, Image.Resampling.BICUBIC, expand=True)
         views = {"whole picture": image}
         if faces := detector.detect(image):
-            views["face"] = crop_square(image, faces[0].box, margin)
-            views["face, eyes level"] = aligned(image, faces[0], margin)
+            views[PLAIN] = crop_square(image, faces[0].box, margin)
+            views[LEVEL] = crop_face(image, faces[0].box, margin, faces[0].landmarks)
         logits = model.logits(np.stack([model.processor(view) for view in views.values()]))
         words = [model.manifest.labels[index].meaning for index in logits.argmax(axis=1)]
-        answers: dict[str, str | None] = dict.fromkeys(("whole picture", "face", "face, eyes level"))
+        answers: dict[str, str | None] = dict.fromkeys(("whole picture", PLAIN, LEVEL))
         result.append(Labelled(row["gender"], row.get("age", ""), {**answers, **dict(zip(views, words, strict=True))}))
     return result
 
 
 def accuracy(arguments: argparse.Namespace) -> None:
-    """Prints accuracy without detection, with it, and with the eyes levelled; and whether the levelling helps."""
+    """Prints accuracy without detection and with it, and whether levelling the eyes helps."""
     model = runtime.load(arguments.model, variant=arguments.variant, faces=False)
     detector = Detector.load(arguments.detector, **options(arguments), **threshold(arguments))
     weights = model.manifest.variants[model.variant].sha256[:12]
@@ -308,14 +297,14 @@ def shares(group: list[Labelled], framing: str) -> str:
 
 
 def discordant(group: list[Labelled]) -> str:
-    """Compares levelled eyes with the plain face, picture by picture (exact McNemar test, two-sided)."""
-    plain = [one.answers["face"] == one.label for one in group]
-    level = [one.answers["face, eyes level"] == one.label for one in group]
+    """Compares the face with level eyes with the face as it is, picture by picture (exact McNemar test, two-sided)."""
+    plain = [one.answers[PLAIN] == one.label for one in group]
+    level = [one.answers[LEVEL] == one.label for one in group]
     better = sum(b and not a for a, b in zip(plain, level, strict=True))
     worse = sum(a and not b for a, b in zip(plain, level, strict=True))
     total = better + worse
     tail = sum(math.comb(total, k) for k in range(min(better, worse) + 1)) / 2**total
-    return f"levelling the eyes corrects {better} answers and spoils {worse} (p = {min(1.0, 2 * tail):.2f})"
+    return f"levelling the eyes corrects {better} answers and spoils {worse} (p = {min(1.0, 2 * tail):.2g})"
 
 
 def measure(arguments: argparse.Namespace) -> None:
@@ -339,7 +328,9 @@ def measure(arguments: argparse.Namespace) -> None:
             faces = detector.detect(image)
             clock.append(time.thread_time())
             if faces:
-                model.logits(np.stack([model.processor(crop_square(image, face.box, margin)) for face in faces]))
+                model.logits(
+                    np.stack([model.processor(crop_face(image, face.box, margin, face.landmarks)) for face in faces])
+                )
             clock.append(time.thread_time())
             for kind, start, end in zip(times, clock, clock[1:], strict=False):
                 times[kind].append((end - start) * 1e3)

@@ -14,7 +14,7 @@ from runtime import decision, locate
 from runtime.bundle import Bundle, is_bundle
 from runtime.decode import decode
 from runtime.errors import BundleError, ImageError, ModelNotFoundError, OptionError, UnsupportedProcessorError
-from runtime.framing import crop_square
+from runtime.framing import crop_face
 from runtime.limits import Limits
 from runtime.options import Options
 from runtime.pipeline import batched, ordered_map
@@ -196,7 +196,12 @@ class Classifier:
             ImageError: If the picture cannot be used (any more).
         """
         picture = decode(image, self.options.limits, target=self._draft_target())
-        return tuple(self.processor.geometry(self._framed(picture, person.box)) for person in people)
+        # A person does not carry the landmarks; the detector finds the same ones again.
+        faces = () if self._detector is None else self._detector.detect(picture)
+        landmarks: dict[Box | None, tuple[tuple[float, float], ...]] = {face.box: face.landmarks for face in faces}
+        return tuple(
+            self.processor.geometry(self._framed(picture, person.box, landmarks.get(person.box))) for person in people
+        )
 
     def logits(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Runs the network.
@@ -269,12 +274,14 @@ class Classifier:
         ]
         return tuple(found[: self.options.max_faces])
 
-    def _framed(self, picture: Image.Image, box: Box | None) -> Image.Image:
+    def _framed(
+        self, picture: Image.Image, box: Box | None, landmarks: tuple[tuple[float, float], ...] | None
+    ) -> Image.Image:
         """Returns the part of a picture that stands for one person, as the model was trained to see it."""
         if box is None:
             return picture
         margin = self.manifest.framing.margin
-        return crop_square(picture, box, DEFAULT_MARGIN if margin is None else margin)
+        return crop_face(picture, box, DEFAULT_MARGIN if margin is None else margin, landmarks)
 
     def _draft_target(self) -> tuple[int, int] | None:
         """``(width, height)`` a JPEG may be decoded towards; ``None`` for faces, whose crops need every pixel."""
@@ -293,7 +300,7 @@ class Classifier:
         faces = self._faces(picture)
         if not faces:
             return _Prepared(path, failure=ImageError(Status.NO_FACE, _no_face(path)))
-        crops = [self.processor(self._framed(picture, face.box)) for face in faces]
+        crops = [self.processor(self._framed(picture, face.box, face.landmarks)) for face in faces]
         return _Prepared(path, tuple(_Region(face.box, face.score) for face in faces), np.stack(crops))
 
     def _classify(self, group: list[_Prepared], batch_size: int = DEFAULT_BATCH_SIZE) -> list[Prediction]:

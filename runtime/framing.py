@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,7 +11,11 @@ if TYPE_CHECKING:
 
     from runtime.prediction import Box
 
-__all__ = ["crop_square", "square_around"]
+__all__ = ["LEVEL_FROM", "crop_face", "crop_square", "square_around", "tilt"]
+
+LEVEL_FROM = 10.0
+"""Degrees of tilt from which the eyes are made level. Below it the crop is that of training, pixel by pixel, and turning
+changes nothing for the better; from 20 degrees it corrects far more answers than it spoils (``docs/faces.md``)."""
 
 
 def square_around(box: Box, margin: float) -> tuple[int, int, int, int]:
@@ -43,3 +49,42 @@ def crop_square(image: Image.Image, box: Box, margin: float) -> Image.Image:
         A square RGB picture.
     """
     return image.crop(square_around(box, margin))
+
+
+def tilt(landmarks: Sequence[tuple[float, float]]) -> float:
+    """Returns by how many degrees a face is turned in the plane of the picture, clockwise, in (-180, 180].
+
+    Args:
+        landmarks: ``(x, y)`` of the person's right eye and left eye first, in pixels.
+    """
+    (right_x, right_y), (left_x, left_y) = landmarks[0], landmarks[1]
+    return math.degrees(math.atan2(left_y - right_y, left_x - right_x))
+
+
+def crop_face(
+    image: Image.Image, box: Box, margin: float, landmarks: Sequence[tuple[float, float]] | None = None
+) -> Image.Image:
+    """Cuts the square around a face, turned about its centre so that the eyes are level where they are far from it.
+
+    Args:
+        image: An upright RGB picture.
+        box: As :func:`square_around` takes it.
+        margin: As in :func:`square_around`.
+        landmarks: As :func:`tilt` takes them; without them nothing is turned.
+
+    Returns:
+        A square RGB picture; that of :func:`crop_square` for a tilt below :data:`LEVEL_FROM`.
+    """
+    if landmarks is None or abs(tilt(landmarks)) < LEVEL_FROM:
+        return crop_square(image, box, margin)
+    from PIL import Image as Pillow
+
+    left, top, right, _ = square_around(box, margin)
+    side = right - left
+    angle = math.radians(tilt(landmarks))
+    cos, sin, half = math.cos(angle), math.sin(angle), side / 2
+    # Where a pixel of the square comes from: turned about the square's centre.
+    x, y = left + half - cos * half + sin * half, top + half - sin * half - cos * half
+    return image.transform(
+        (side, side), Pillow.Transform.AFFINE, (cos, -sin, x, sin, cos, y), Pillow.Resampling.BILINEAR
+    )

@@ -5,6 +5,7 @@ The network answers "Female" for red and "Male" for green. A face is one cell of
 
 from __future__ import annotations
 
+import math
 import pickle
 
 import numpy as np
@@ -16,7 +17,7 @@ from tiny_detector import red_detector, write_detector
 import runtime
 from runtime.detector import DETECTOR_VARIABLE, Detector
 from runtime.errors import DetectorError, ModelNotFoundError, OptionError
-from runtime.framing import crop_square
+from runtime.framing import crop_face, crop_square, tilt
 from runtime.prediction import Prediction, Status
 
 GREEN, BLACK = (0, 255, 0), (0, 0, 0)
@@ -206,6 +207,64 @@ def test_views_are_what_the_network_gets(classifier, bundle):
     whole = runtime.load(bundle, faces=False)
     (view,) = whole.views(image, whole.predict(image).people)
     assert view.size == (16, 16)
+
+
+@pytest.fixture(scope="module")
+def tilted(home):
+    """A detector whose faces all have their eyes on a line that falls by 30 degrees."""
+    matrix = np.zeros((16, 3))
+    matrix[:2] = (-40, -40, 40)
+    marks = [0.3, 0.4, 0.7, 0.4 + 0.4 * math.tan(math.radians(30)), *[0.5] * 6]
+    return write_detector(home / "tilted.onnx", {32: (matrix, [-20.0, -20.0, 0.5, 0.5, 0.0, 0.0, *marks])})
+
+
+def test_tilted_face_is_levelled_before_it_is_classified(bundle, tilted):
+    image = Image.new("RGB", (320, 320), BLACK)
+    ImageDraw.Draw(image).rectangle((160, 160, 191, 191), fill=(255, 0, 0))
+    classifier = runtime.load(bundle, detector=tilted)
+    prediction = classifier.predict(image)
+    (face,) = classifier.detect(image)
+    assert tilt(face.landmarks) == pytest.approx(30, abs=0.1)
+    by_hand = runtime.load(bundle, faces=False).predict(crop_face(image, face.box, 0.5, face.landmarks))
+    assert prediction.probabilities == pytest.approx(by_hand.probabilities, abs=1e-6)
+    # What is saved for people to look at is turned as well.
+    (view,) = classifier.views(image, prediction.people)
+    values = (np.asarray(view, np.float32).transpose(2, 0, 1) / 255 - 0.5) / 0.5
+    assert classifier.answers(values[None])[0].probabilities == pytest.approx(prediction.probabilities, abs=1e-5)
+    assert (
+        np.asarray(view).tobytes()
+        != np.asarray(classifier.processor.geometry(crop_square(image, face.box, 0.5))).tobytes()
+    )
+
+
+def test_levelling_turns_a_turned_picture_back():
+    generator = np.random.default_rng(0)
+    noise = Image.fromarray(generator.integers(0, 256, (12, 12, 3), dtype=np.uint8))
+    image = noise.resize((400, 400), Image.Resampling.BICUBIC)
+    level = crop_square(image, (150, 150, 250, 250), 0.25)
+    for angle in (-170, -90, -45, -20, 15, 30, 60, 120):
+        turned = image.rotate(-angle, Image.Resampling.BICUBIC)  # Pillow turns counter-clockwise
+        cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+        eyes = [(200 - 20 * cos, 200 - 20 * sin), (200 + 20 * cos, 200 + 20 * sin)]
+        assert tilt(eyes) == pytest.approx(angle)
+        again = crop_face(turned, (150, 150, 250, 250), 0.25, eyes)
+        assert again.size == level.size == (150, 150)
+        assert np.abs(np.asarray(again, int) - np.asarray(level, int)).mean() < 3
+
+
+def test_face_that_is_nearly_level_is_cut_as_in_training():
+    image = Image.effect_noise((300, 200), 80).convert("RGB")
+    box = (-20.0, 30.0, 60.0, 130.0)  # reaches beyond the picture
+    plain = crop_square(image, box, 0.25)
+    for degrees in (-9.9, 0, 9.9):
+        eyes = [(0, 0), (math.cos(math.radians(degrees)), math.sin(math.radians(degrees)))]
+        assert crop_face(image, box, 0.25, eyes).tobytes() == plain.tobytes()
+    assert crop_face(image, box, 0.25).tobytes() == plain.tobytes()
+    eyes = [(0, 0), (math.cos(math.radians(10.1)), math.sin(math.radians(10.1)))]
+    turned = crop_face(image, box, 0.25, eyes)
+    assert turned.size == plain.size
+    assert turned.tobytes() != plain.tobytes()
+    assert turned.getpixel((0, 75)) == BLACK  # outside is black, as it is for a level face
 
 
 def test_pickled_classifier_finds_the_same_faces(bundle, detector):
