@@ -14,8 +14,15 @@ if TYPE_CHECKING:
 __all__ = ["LEVEL_FROM", "crop_face", "crop_square", "square_around", "tilt"]
 
 LEVEL_FROM = 10.0
-"""Degrees of tilt from which the eyes are made level. Below it the crop is that of training, pixel by pixel, and turning
-changes nothing for the better; from 20 degrees it corrects far more answers than it spoils (``docs/faces.md``)."""
+"""Degrees of tilt from which the eyes are made level.
+
+Below it the crop is that of training, pixel by pixel, and turning changes nothing for the better; from 20 degrees it
+corrects far more answers than it spoils (``docs/faces.md``).
+"""
+
+_TURNED_SIDE = 768
+"""Pixels; a larger square is scaled down by a whole number before it is turned, which is ten times faster for the face
+of a 48 megapixel portrait. Networks look at less."""
 
 
 def square_around(box: Box, margin: float) -> tuple[int, int, int, int]:
@@ -73,7 +80,8 @@ def crop_face(
         landmarks: As :func:`tilt` takes them; without them nothing is turned.
 
     Returns:
-        A square RGB picture; that of :func:`crop_square` for a tilt below :data:`LEVEL_FROM`.
+        A square RGB picture; that of :func:`crop_square` for a tilt below :data:`LEVEL_FROM`. A turned face may come
+        out smaller than its box where that has more than 1,535 pixels a side, margin included.
     """
     if landmarks is None or abs(tilt(landmarks)) < LEVEL_FROM:
         return crop_square(image, box, margin)
@@ -81,10 +89,18 @@ def crop_face(
 
     left, top, right, _ = square_around(box, margin)
     side = right - left
+    # A larger square with the same centre holds every pixel that the turned one needs.
+    reach = math.ceil(side * math.sqrt(0.5)) + 1
+    x, y = round(left + side / 2), round(top + side / 2)
+    region = image.crop((x - reach, y - reach, x + reach, y + reach))
+    factor = max(1, side // _TURNED_SIDE)
+    if factor > 1:
+        region = region.reduce(factor)
+    side //= factor
     angle = math.radians(tilt(landmarks))
-    cos, sin, half = math.cos(angle), math.sin(angle), side / 2
-    # Where a pixel of the square comes from: turned about the square's centre.
-    x, y = left + half - cos * half + sin * half, top + half - sin * half - cos * half
-    return image.transform(
-        (side, side), Pillow.Transform.AFFINE, (cos, -sin, x, sin, cos, y), Pillow.Resampling.BILINEAR
+    cos, sin, half, centre = math.cos(angle), math.sin(angle), side / 2, reach / factor
+    # Where a pixel of the square comes from: turned about the centre.
+    x0, y0 = centre - cos * half + sin * half, centre - sin * half - cos * half
+    return region.transform(
+        (side, side), Pillow.Transform.AFFINE, (cos, -sin, x0, sin, cos, y0), Pillow.Resampling.BILINEAR
     )

@@ -252,6 +252,15 @@ def test_levelling_turns_a_turned_picture_back():
         assert np.abs(np.asarray(again, int) - np.asarray(level, int)).mean() < 3
 
 
+def test_large_tilted_face_is_scaled_down_in_the_same_frame():
+    image = Image.effect_noise((40, 40), 90).convert("RGB").resize((4000, 4000), Image.Resampling.BICUBIC)
+    eyes = [(0.0, 0.0), (math.cos(math.radians(25)), math.sin(math.radians(25)))]
+    large = crop_face(image, (1000, 1000, 3400, 3400), 0.25, eyes)
+    assert large.size == (900, 900)  # 3,600 pixels, by four
+    small = crop_face(image.reduce(4), (250, 250, 850, 850), 0.25, eyes)
+    assert np.abs(np.asarray(large, int) - np.asarray(small, int)).mean() < 1
+
+
 def test_face_that_is_nearly_level_is_cut_as_in_training():
     image = Image.effect_noise((300, 200), 80).convert("RGB")
     box = (-20.0, 30.0, 60.0, 130.0)  # reaches beyond the picture
