@@ -188,10 +188,10 @@ def _agreed(path: Path) -> bool:
 
 
 def _delete(path: Path) -> None:
-    """Deletes a model: it is gone at once for everybody who looks, whatever happens to its files afterwards."""
-    if path.is_symlink():
-        path.unlink()
-        return
+    """Deletes a model: it is gone at once for everybody who looks, whatever happens to its files afterwards.
+
+    Of a link to a folder only the link goes; ``rmtree`` follows none.
+    """
     grave = Path(tempfile.mkdtemp(prefix=".removing-", dir=path.parent))
     path.rename(grave / path.name)
     shutil.rmtree(grave)

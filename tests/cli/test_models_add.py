@@ -220,6 +220,18 @@ class TestFromTheHub:
         assert "http://127.0.0.1:9 cannot be reached" in err
         assert len(err.splitlines()) == 1
 
+    def test_offline_by_choice(self, models, hub):
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "gender_classifier.py"), "models", "add", "org/name"],
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert "HF_HUB_OFFLINE is set" in done.stderr
+        assert hub.requests == []
+
     def test_a_disk_that_is_too_small(self, models, foreign, hub, run, monkeypatch):
         hub.add("org/name", foreign)
         monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 0))
@@ -399,6 +411,17 @@ class TestAtomic:
         assert not (models / "tiny").exists()
         assert locate.installed() == []
 
+    def test_the_folder_that_was_checked_is_the_one_that_appears(self, models, foreign, run, monkeypatch):
+        checked = []
+
+        def look(bundle, *_):
+            assert locate.installed() == []
+            checked.append(bundle.path.stat().st_ino)
+
+        monkeypatch.setattr(models_add, "_run", look)
+        assert run("models", "add", foreign)[0] == 0
+        assert checked == [(models / "tiny").stat().st_ino], "renamed, so that it appears whole"
+
     def test_what_a_killed_run_left_is_swept_away_a_day_later(self, models, foreign, run):
         for name, age in ((".adding-old", 25 * 3600), (".removing-old", 25 * 3600), (".adding-new", 60)):
             (models / name).mkdir(parents=True)
@@ -431,6 +454,12 @@ class TestHeads:
 
     def test_a_label_map_that_cannot_be_read(self, models, foreign, run):
         assert run("models", "add", foreign, "--label-map", "XX:female")[0] == 2
+
+    def test_a_network_that_is_no_classifier(self, models, foreign, run):
+        edit(foreign, architectures=["ViTForMaskedImageModeling"])
+        code, _, err = run("models", "add", foreign)
+        assert code == 1
+        assert "ViTForMaskedImageModeling" in err
 
     def test_three_classes(self, models, foreign, run):
         edit(foreign, id2label={"0": "female", "1": "male", "2": "child"})
