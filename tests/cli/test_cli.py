@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support import ROOT, TinyModel, tiny_bundle
+from support import ROOT, TinyModel, heed_interrupts, tiny_bundle
 
 import gender_classifier
 from runtime.prediction import Prediction
@@ -274,7 +274,10 @@ def test_ctrl_c_ends_it_quietly_after_whole_lines(model, pictures):
     for number in range(3000):
         (pictures / f"x{number:04}.png").hardlink_to(pictures / "a.png")
     command = [sys.executable, str(ROOT / "gender_classifier.py"), ".", "--jsonl", "--model", str(model)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # Unbuffered: communicate() reads past what readline() would have kept in a buffer.
+    process = subprocess.Popen(
+        command, bufsize=0, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_interrupts
+    )
     first = process.stdout.readline()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support import ROOT, tiny_bundle
+from support import ROOT, heed_interrupts, tiny_bundle
 
 COUNT = 80
 
@@ -45,7 +45,7 @@ def test_stopped_and_gone_on_with(command, tmp_path, which, expected):
     tally = next(line for line in done.stderr.splitlines() if f"{COUNT + 3} pictures" in line)
     assert "3 failed (1 not_a_file, 1 not_found, 1 unreadable)" in tally
 
-    process = subprocess.Popen([*command, str(stopped)], stderr=subprocess.PIPE)
+    process = subprocess.Popen([*command, str(stopped)], stderr=subprocess.PIPE, preexec_fn=heed_interrupts)
     while process.poll() is None and not (stopped.exists() and stopped.read_bytes().count(b"\n") >= 10):
         time.sleep(0.001)
     process.send_signal(which)

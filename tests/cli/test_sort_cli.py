@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from sort_support import JOURNAL, snapshot
-from support import ROOT, TinyModel, tiny_bundle
+from support import ROOT, TinyModel, heed_interrupts, tiny_bundle
 
 import gender_classifier
 
@@ -188,7 +188,7 @@ def test_an_interrupted_sort_goes_on_and_can_be_undone(model, here, which, expec
     before = snapshot(here)
     command = [sys.executable, str(ROOT / "gender_classifier.py"), "sort", "src", "dst", "--mode", "move"]
     command += ["--model", str(model), "--threads", "1", "--workers", "1"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=heed_interrupts)
     journal = here / "dst" / JOURNAL
     while process.poll() is None and not (journal.exists() and journal.stat().st_size > 4000):
         time.sleep(0.002)
