@@ -168,7 +168,7 @@ def sizes(arguments: argparse.Namespace) -> None:
     sets = [("photographs, 1280 px", single)]
     sets += [(f"{n * n} in one, {n * 1280} px", mosaics(arguments.photos, n, 1280)) for n in (2, 3)]
     for title, pictures in sets:
-        print(f"\n{title}: {len(pictures)} pictures, {sum(len(p[1]) for p in pictures)} clear faces")
+        print(f"\n{title}: {len(pictures)} pictures, {sum(len(p[1]) for p in pictures)} clear faces\n")
         print("| detect size | looks per picture | found | of all | false alarms | ms per picture |")
         print("|---|---|---|---|---|---|")
         for size in arguments.sizes:
