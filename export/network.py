@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,11 @@ class Original:
         """Reads a picture file as transformers' pipeline does; float32 (3, H, W)."""
         from transformers.image_utils import load_image
 
-        batch = self.processor(images=load_image(str(picture)), return_tensors="pt")  # timm's gives nothing else
+        named: dict[str, Any] = {"return_tensors": "pt"}  # timm's gives nothing else
+        if "input_data_format" in inspect.signature(self.processor.preprocess).parameters:
+            # Else a picture one or three pixels high is taken for one whose channels come first.
+            named["input_data_format"] = "channels_last"
+        batch = self.processor(images=load_image(str(picture)), **named)
         return np.asarray(batch["pixel_values"][0].numpy(), dtype=np.float32)
 
     def logits(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:

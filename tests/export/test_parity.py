@@ -9,9 +9,8 @@ import pytest
 from PIL import Image
 from tiny_models import make_checkpoint
 
-ARCHITECTURES = (
-    "vit", "beit", "deit", "swin", "convnext", "resnet", "mobilenet_v2", "efficientnet", "dinov2",
-)  # fmt: skip
+OTHERS = ("beit", "deit", "swin", "resnet", "mobilenet_v2", "efficientnet", "dinov2")
+ARCHITECTURES = ["vit", "convnext", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 
 
 @pytest.fixture(scope="module")
