@@ -169,17 +169,19 @@ def _sentences(repository: str, revision: str) -> Iterator[None]:
         ) from error
     except errors.RevisionNotFoundError as error:
         raise DownloadError(f"{repository} has no revision {revision} on the Hub.") from error
+    except errors.LocalEntryNotFoundError as error:  # the network failed; also an EntryNotFoundError
+        raise DownloadError(_unreachable(repository, "")) from error
     except errors.EntryNotFoundError as error:
         raise DownloadError(f"{repository} at {revision} lacks a file: {_line(error)}") from error
-    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
-        raise DownloadError(_unreachable(repository, error)) from error
+    except (errors.HfHubHTTPError, errors.OfflineModeIsEnabled) as error:
+        raise DownloadError(_unreachable(repository, f": {_line(error)}")) from error
     except (requests.RequestException, ConnectionError, TimeoutError) as error:
-        raise DownloadError(_unreachable(repository, error)) from error
+        raise DownloadError(_unreachable(repository, "")) from error
 
 
-def _unreachable(repository: str, error: Exception) -> str:
+def _unreachable(repository: str, why: str) -> str:
     return (
-        f"The Hub could not be asked for {repository}: {_line(error)} "
+        f"The Hub could not be asked for {repository}{why.rstrip('.') or ': there is no connection to it'}. "
         "Check the network (or HF_ENDPOINT), or export a checkpoint folder on this machine instead."
     )
 
