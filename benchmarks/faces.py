@@ -283,7 +283,7 @@ def accuracy(arguments: argparse.Namespace) -> None:
                 for framing in group[0].answers:
                     print(f"| {title} ({len(group)}) | {framing} | {shares(group, framing)} |", flush=True)
                 notes.append(f"{title}: {discordant(group)}")
-    print("\n" + "\n".join(notes))
+    print("\n" + "\n".join(f"- {note}" for note in notes))
 
 
 def shares(group: list[Labelled], framing: str) -> str:
