@@ -127,17 +127,12 @@ def cure_pad_before_maxpool(model: Any) -> int:
     }
     made_by = {name: node for node in graph.node for name in node.output}
     consumers = Counter(name for node in graph.node for name in node.input)
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    constants |= {
-        node.output[0]: numpy_helper.to_array(node.attribute[0].t)
-        for node in graph.node
-        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value"
-    }
     cured = 0
     for pool in [node for node in graph.node if node.op_type == "MaxPool"]:
         pad = made_by.get(pool.input[0])
         if pad is None or pad.op_type != "Pad" or consumers[pad.output[0]] != 1:
             continue
+        constants = {name: _constant_value(name, model, made_by) for name in pad.input[1:3] if name}
         plan = _plan(pad, pool, constants, shapes.get(pad.input[0], []))
         if plan is None:
             continue
@@ -156,6 +151,30 @@ def cure_pad_before_maxpool(model: Any) -> int:
     return cured
 
 
+def _constant_value(name: str, model: Any, made_by: dict[str, Any]) -> Any:
+    """Computes a value that depends on constants alone (the tracer writes pads as a dozen nodes); else ``None``."""
+    from onnx import helper
+    from onnx.reference import ReferenceEvaluator
+
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    needed, open_names, read = [], [name], set()
+    while open_names:
+        each = open_names.pop()
+        if each in stored:
+            read.add(each)
+        elif each in made_by and made_by[each].op_type != "Shape":
+            if made_by[each] not in needed:
+                needed.append(made_by[each])
+            open_names.extend(made_by[each].input)
+        elif each:
+            return None  # the network's input, or the shape of something
+    nodes = [node for node in model.graph.node if node in needed]
+    result = helper.make_empty_tensor_value_info(name)
+    graph = helper.make_graph(nodes, "constant", [], [result], [stored[each] for each in read])
+    small = helper.make_model(graph, opset_imports=list(model.opset_import))
+    return np.asarray(ReferenceEvaluator(small).run(None, {})[0])
+
+
 def _plan(
     pad: Any, pool: Any, constants: dict[str, Any], shape: list[int]
 ) -> tuple[list[int], np.ndarray[Any, Any]] | None:
@@ -167,12 +186,10 @@ def _plan(
     unpadded = not any(settings.get("pads", [])) and settings.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
     if settings.get("mode", b"constant") != b"constant" or not plain or not unpadded or len(shape) != 4:
         return None
-    if pad.input[1] not in constants or len(pool.output) != 1:
+    if any(value is None for value in constants.values()) or len(pool.output) != 1:
         return None
     pads = [int(part) for part in constants[pad.input[1]]]
     has_value = len(pad.input) > 2 and pad.input[2] != ""
-    if has_value and pad.input[2] not in constants:
-        return None
     value = float(constants[pad.input[2]].reshape(-1)[0]) if has_value else 0.0
     top, left, bottom, right = pads[2], pads[3], pads[6], pads[7]
     if any(pads[axis] for axis in (0, 1, 4, 5)) or min(pads) < 0:

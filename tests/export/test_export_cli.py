@@ -88,6 +88,7 @@ def test_a_gate_that_fails_exits_1(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_from_the_hub_in_a_process_of_its_own(vit_checkpoint: Path, few_pictures: Path, tmp_path: Path) -> None:
     with FakeHub() as hub:
         commit = hub.add("org/name", vit_checkpoint, card={"license": "mit"})

@@ -102,6 +102,31 @@ def test_the_defect_is_still_there() -> None:
     np.testing.assert_allclose(run(model, feed), by_hand(padded_pool(0.0, (0, 0, 1, 1, 0, 0, 1, 1)), feed), atol=1e-5)
 
 
+def test_pads_that_the_graph_computes_are_cured_too() -> None:
+    """The tracer writes the pads as Constant, ConstantOfShape, Concat, Slice, Transpose ... instead of one tensor."""
+    model = padded_pool(0.0, (0, 0, 1, 1, 0, 0, 1, 1))
+    feed = np.random.default_rng(1).normal(size=(2, 3, 9, 9)).astype(np.float32)
+    expected = by_hand(model, feed)
+    stored = next(tensor for tensor in model.graph.initializer if tensor.name == "pads")
+    model.graph.initializer.remove(stored)
+    halves = [numpy_helper.from_array(np.array([0, 0, 1, 1], dtype=np.int32), name) for name in ("begin", "end")]
+    nodes = [helper.make_node("Constant", [], [half.name], value=half) for half in halves]
+    nodes.append(helper.make_node("Concat", ["begin", "end"], ["both"], axis=0))
+    nodes.append(helper.make_node("Cast", ["both"], ["pads"], to=TensorProto.INT64))
+    for position, node in enumerate(nodes):
+        model.graph.node.insert(position, node)
+    assert graph.cure_pad_before_maxpool(model) == 1
+    np.testing.assert_allclose(run(model, feed), expected, atol=1e-5)
+
+
+def test_pads_that_depend_on_the_picture_are_left_alone() -> None:
+    model = padded_pool(0.0, (0, 0, 1, 1, 0, 0, 1, 1))
+    model.graph.node[1].input[1] = "shape"
+    model.graph.node.insert(0, helper.make_node("Shape", ["x"], ["size"]))
+    model.graph.node.insert(1, helper.make_node("Concat", ["size", "size"], ["shape"], axis=0))
+    assert graph.cure_pad_before_maxpool(model) == 0
+
+
 @pytest.mark.parametrize(
     "model",
     [
