@@ -30,7 +30,12 @@ def _parser() -> argparse.ArgumentParser:
         default=ROOT.parent / "shared" / "data",
         help="folder with train/ and the test sets, each with its labels.csv",
     )
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache", help="folder for crops and trial runs")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=ROOT.parent / "cache",
+        help="folder outside the repository for crops and trial runs",
+    )
     parser.add_argument("--config", type=Path, default=HERE / "config.json", help="the recipe")
     parser.add_argument("--threads", type=int, default=0, help="0 leaves it to torch")
     commands = parser.add_subparsers(dest="command", required=True)

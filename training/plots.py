@@ -47,10 +47,11 @@ def draw_front(candidates: dict[str, dict[str, float]], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
-    for name, c in candidates.items():
+    # Neighbours on the time axis get their names above and below in turn, so that these do not meet.
+    for i, (name, c) in enumerate(sorted(candidates.items(), key=lambda item: item[1]["milliseconds"])):
         axes.plot(c["milliseconds"], 100 * c["spoilt"], "o", color="tab:blue")
         place = (c["milliseconds"], 100 * c["spoilt"])
-        axes.annotate(name, place, fontsize=8, xytext=(5, 3), textcoords="offset points")
+        axes.annotate(name, place, fontsize=8, xytext=(4, 6 if i % 2 else -11), textcoords="offset points")
     axes.set(xlabel="ms per face, one thread", ylabel="spoilt validation, balanced (%)")
     axes.margins(x=0.15, y=0.15)
     figure.savefig(path, dpi=110)
