@@ -132,7 +132,7 @@ def cure_pad_before_maxpool(model: Any) -> int:
         pad = made_by.get(pool.input[0])
         if pad is None or pad.op_type != "Pad" or consumers[pad.output[0]] != 1:
             continue
-        constants = {name: _constant_value(name, model, made_by) for name in pad.input[1:3] if name}
+        constants = {name: _constant_value(name, model, made_by, shapes) for name in pad.input[1:3] if name}
         plan = _plan(pad, pool, constants, shapes.get(pad.input[0], []))
         if plan is None:
             continue
@@ -151,28 +151,47 @@ def cure_pad_before_maxpool(model: Any) -> int:
     return cured
 
 
-def _constant_value(name: str, model: Any, made_by: dict[str, Any]) -> Any:
-    """Computes a value that depends on constants alone (the tracer writes pads as a dozen nodes); else ``None``."""
-    from onnx import helper
+def _constant_value(name: str, model: Any, made_by: dict[str, Any], shapes: dict[str, list[int]]) -> Any:
+    """Computes a value that depends on constants and on fixed sizes alone; ``None`` for any other.
+
+    The tracer writes pads as a dozen nodes, some of which read the (fixed) height and width from a Shape. The batch
+    axis is the one that is not fixed: two sizes of it must give the same value.
+    """
+    from onnx import helper, numpy_helper
     from onnx.reference import ReferenceEvaluator
 
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
-    needed, open_names, read = [], [name], set()
+    needed: list[Any] = []
+    sizes: dict[str, list[int]] = {}
+    read, open_names = set(), [name]
     while open_names:
         each = open_names.pop()
+        node = made_by.get(each)
         if each in stored:
             read.add(each)
-        elif each in made_by and made_by[each].op_type != "Shape":
-            if made_by[each] not in needed:
-                needed.append(made_by[each])
-            open_names.extend(made_by[each].input)
+        elif node is not None and node.op_type == "Shape" and not node.attribute:
+            sizes[each] = shapes.get(node.input[0], [])
+            if not sizes[each] or 0 in sizes[each][1:]:
+                return None
+        elif node is not None:
+            if node not in needed:
+                needed.append(node)
+            open_names.extend(node.input)
         elif each:
-            return None  # the network's input, or the shape of something
+            return None  # the network's input
     nodes = [node for node in model.graph.node if node in needed]
-    result = helper.make_empty_tensor_value_info(name)
-    graph = helper.make_graph(nodes, "constant", [], [result], [stored[each] for each in read])
-    small = helper.make_model(graph, opset_imports=list(model.opset_import))
-    return np.asarray(ReferenceEvaluator(small).run(None, {})[0])
+    results = []
+    for batch in (2, 5):
+        made = [
+            numpy_helper.from_array(np.array([batch, *size[1:]], dtype=np.int64), each) for each, size in sizes.items()
+        ]
+        kept = [stored[each] for each in sorted(read)]
+        result = helper.make_empty_tensor_value_info(name)
+        small = helper.make_model(
+            helper.make_graph(nodes, "constant", [], [result], [*kept, *made]), opset_imports=list(model.opset_import)
+        )
+        results.append(np.asarray(ReferenceEvaluator(small).run(None, {})[0]))
+    return results[0] if np.array_equal(results[0], results[1]) else None
 
 
 def _plan(

@@ -119,12 +119,26 @@ def test_pads_that_the_graph_computes_are_cured_too() -> None:
     np.testing.assert_allclose(run(model, feed), expected, atol=1e-5)
 
 
-def test_pads_that_depend_on_the_picture_are_left_alone() -> None:
+@pytest.mark.parametrize(("axis", "cured"), [(2, 1), (0, 0)])
+def test_pads_that_depend_on_sizes(axis: int, cured: int) -> None:
+    """Height and width are fixed, so pads that read them are constants; the batch axis is not."""
     model = padded_pool(0.0, (0, 0, 1, 1, 0, 0, 1, 1))
-    model.graph.node[1].input[1] = "shape"
-    model.graph.node.insert(0, helper.make_node("Shape", ["x"], ["size"]))
-    model.graph.node.insert(1, helper.make_node("Concat", ["size", "size"], ["shape"], axis=0))
-    assert graph.cure_pad_before_maxpool(model) == 0
+    feed = np.random.default_rng(1).normal(size=(9, 3, 9, 9)).astype(np.float32)
+    expected = by_hand(model, feed)
+    for array, name in ((np.array(axis), "axis"), (np.array([0, 0, 8, 8, 0, 0, 8, 8]), "less")):
+        model.graph.initializer.append(numpy_helper.from_array(array.astype(np.int64), name))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0, 0, 1, 1] * 2, dtype=np.int64), "mask"))
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Gather", ["shape", "axis"], ["nine"]),
+        helper.make_node("Mul", ["mask", "nine"], ["spread"]),
+        helper.make_node("Sub", ["spread", "less"], ["computed"]),  # 9 - 8 where the mask is set
+    ]
+    for position, node in enumerate(nodes):
+        model.graph.node.insert(position, node)
+    next(node for node in model.graph.node if node.op_type == "Pad").input[1] = "computed"
+    assert graph.cure_pad_before_maxpool(model) == cured
+    np.testing.assert_allclose(run(model, feed), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
