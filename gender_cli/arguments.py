@@ -93,7 +93,7 @@ def model_options(parser: argparse.ArgumentParser) -> None:
         "--exact",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="decode every pixel, or large JPEGs at reduced scale: faster, probabilities move a little (default: exact)",
+        help="decode every pixel, or large JPEGs at reduced scale: faster, and a little different (default: exact)",
     )
 
 

@@ -158,8 +158,8 @@ class Parity:
     Attributes:
         pictures: Number of pictures.
         max_probability_difference: Largest absolute difference of any class probability.
-        decisions_flipped: Pictures that the reference decides (at or above its thresholds, no tie) and the variant decides
-            differently.
+        decisions_flipped: Pictures that the reference decides (at or above its thresholds, no tie) and the variant
+            decides differently.
         tolerance: The limit that ``max_probability_difference`` was held to.
         latency_ratio_to_fp32: Median time for one picture divided by that of fp32 in the same run (below 1: faster).
         reference: What it was compared with (``torch 2.13.0`` or ``fp32``).
