@@ -6,9 +6,10 @@ import dataclasses
 import sys
 from collections import deque
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gender_cli.inputs import expand
+from gender_cli.inputs import STDIN, expand
 from gender_cli.output import make_writer
 from gender_cli.results import ResultsFile, Tally
 from runtime.errors import ClassifierError
@@ -100,12 +101,17 @@ def run(arguments: argparse.Namespace) -> int:
     from runtime.classifier import load
 
     try:
-        classifier = load(**load_options(arguments))
+        classifier = load(**load_options(arguments), optimize=not _is_one_picture(arguments.paths))
         with ExitStack() as stack:
             return _run(arguments, classifier, stack)
     except ClassifierError as error:
         say(str(error))
         return 2
+
+
+def _is_one_picture(paths: list[str]) -> bool:
+    """Whether it is over after one run of the network, so that preparing it for many would cost more than it brings."""
+    return len(paths) == 1 and (paths[0] == STDIN or Path(paths[0]).is_file())
 
 
 def _run(arguments: argparse.Namespace, classifier: Classifier, stack: ExitStack) -> int:

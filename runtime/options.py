@@ -24,6 +24,7 @@ class Options:
     threshold: float | None = None
     limits: Limits = field(default_factory=Limits)
     exact: bool = True
+    optimize: bool = True
     faces: bool | None = None
     detector: str | None = None
     detector_threshold: float | None = None

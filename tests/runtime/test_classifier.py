@@ -259,7 +259,13 @@ def _ask(classifier, content: bytes) -> tuple[Prediction, object]:
 
 
 def test_a_classifier_survives_pickling_to_a_spawned_process(folder):
-    options = {"threads": 1, "threshold": 0.9999, "limits": runtime.Limits(max_pixels=10_000), "exact": False}
+    options = {
+        "threads": 1,
+        "threshold": 0.9999,
+        "limits": runtime.Limits(max_pixels=10_000),
+        "exact": False,
+        "optimize": False,
+    }
     classifier = runtime.load(folder, **options)
     buffer = io.BytesIO()
     picture(RED).save(buffer, "PNG")
@@ -285,3 +291,12 @@ def test_importing_the_package_is_cheap():
     code = "import runtime, sys; print(sorted({'numpy', 'onnxruntime', 'PIL'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_unoptimised_session_gives_the_same_answers():
+    rng = np.random.default_rng(1)
+    pictures = [rng.integers(0, 256, (90, 70, 3), np.uint8) for _ in range(3)]
+    usual = runtime.load("gender-small", faces=False)
+    quick = runtime.load("gender-small", faces=False, optimize=False)
+    for one in pictures:
+        assert quick.predict(one).probabilities == pytest.approx(usual.predict(one).probabilities, abs=1e-5)
