@@ -1,22 +1,23 @@
 """One command for each step of the recipe.
 
-``prepare`` caches the crops, ``train`` fits the weights and the decision rule, ``decide`` fits the rule alone,
-``front`` compares candidates, ``evaluate`` measures a checkpoint on the test sets, ``tables`` writes the figures into
-the documents, ``averages`` makes the example pictures, ``export`` makes the bundle.
+``prepare`` caches the crops, ``train`` does the stages of the recipe and fits the decision rule, ``decide`` fits the
+rule alone, ``front`` compares candidates, ``evaluate`` measures a checkpoint on the test sets, ``tables`` writes the
+figures into the documents, ``averages`` makes the example pictures, ``export`` makes the bundle.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from training.config import Config, load_config
+from training.config import Config, Recipe, load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "training"
@@ -40,11 +41,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=0, help="0 leaves it to torch")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("prepare", help="cache the crops, write pictures.csv")
-    train = commands.add_parser("train", help="fit weights and decision rule")
+    train = commands.add_parser("train", help="fit weights and decision rule: every stage that is not done yet")
     train.add_argument("--out", type=Path, default=HERE / "checkpoint")
-    train.add_argument("--candidate", help="a name of training.models.CANDIDATES")
-    train.add_argument("--teacher", type=Path, action="append", default=[], help="a checkpoint to learn from too")
-    train.add_argument("--initial", type=Path, help="a checkpoint to start from")
+    train.add_argument("--log", type=Path, default=HERE / "log.json", help="receives the curves of all stages")
+    train.add_argument("--stage", help="do this stage and no other, so that two may run side by side")
     decide = commands.add_parser("decide", help="fit only the decision rule again")
     decide.add_argument("--checkpoint", type=Path, default=HERE / "checkpoint")
     front = commands.add_parser("front", help="compare candidates on a short schedule")
@@ -72,48 +72,50 @@ def _write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _prepare(options: argparse.Namespace, config: Config) -> None:
+def _prepare(options: argparse.Namespace, recipe: Recipe) -> None:
     from training.data import read_faces, split_by_person
     from training.prepare import prepare, write_table
 
-    _say(str(prepare(options.data, options.cache, config.data)))
-    rows = read_faces(options.data, config.data.folder)
-    held = split_by_person(rows, config.data.validation_share, config.data.split_seed)[1]
+    _say(str(prepare(options.data, options.cache, recipe.data)))
+    rows = read_faces(options.data, recipe.data.folder)
+    held = split_by_person(rows, recipe.data.validation_share, recipe.data.split_seed)[1]
     write_table(rows, held, HERE / "pictures.csv")
 
 
-def _train(options: argparse.Namespace, config: Config) -> None:
-    from transformers import AutoModelForImageClassification
-
-    from training.models import CANDIDATES
-    from training.plots import draw_curves
-    from training.train import train
+def _train(options: argparse.Namespace, recipe: Recipe) -> None:
+    from training.stages import is_done, run_stage, stage_folder
     from training.validation import decide
 
-    if options.candidate:
-        config = replace(config, model=CANDIDATES[options.candidate])
-    teachers = [AutoModelForImageClassification.from_pretrained(t).eval() for t in options.teacher]
-    initial = AutoModelForImageClassification.from_pretrained(options.initial) if options.initial else None
-    log = train(options.data, options.cache, config, options.out, teachers, initial, say=_say)
-    draw_curves(log["curves"], options.out / "curves.png")
-    _say(str(decide(options.data, options.cache, config, options.out)))
+    names = [options.stage] if options.stage else [name for name in recipe.stages if not is_done(options.cache, name)]
+    for name in names:
+        _say(f"stage {name}")
+        run_stage(options.data, options.cache, recipe, name, say=_say)
+    if options.stage:
+        return
+    folders = {name: stage_folder(options.cache, name) for name in recipe.stages}
+    logs = {name: json.loads((folder / "log.json").read_text("utf-8")) for name, folder in folders.items()}
+    _write(options.log, logs)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "model.safetensors", "preprocessor_config.json"):
+        shutil.copy(folders[list(recipe.stages)[-1]] / name, options.out / name)
+    _say(str(decide(options.data, options.cache, recipe.final.config, options.out)))
 
 
-def _decide(options: argparse.Namespace, config: Config) -> None:
+def _decide(options: argparse.Namespace, recipe: Recipe) -> None:
     from training.validation import decide
 
-    _say(str(decide(options.data, options.cache, config, options.checkpoint)))
+    _say(str(decide(options.data, options.cache, recipe.final.config, options.checkpoint)))
 
 
-def _front(options: argparse.Namespace, config: Config) -> None:
-    from training.front import measure_cost
+def _front(options: argparse.Namespace, recipe: Recipe) -> None:
+    from training.front import SCHEDULE, measure_cost
     from training.models import CANDIDATES, build_model
     from training.train import train
 
     done = json.loads(options.out.read_text("utf-8")) if options.out.exists() else {}
     found = done.get("candidates", {})
     for name in options.only or (found if options.costs else CANDIDATES):
-        trial = replace(config, model=CANDIDATES[name])
+        trial = Config(data=recipe.data, model=CANDIDATES[name], schedule=SCHEDULE)
         folder = options.cache / "front" / name
         cost = measure_cost(build_model(trial.model), trial.model.size, folder)
         if options.costs:
@@ -121,16 +123,16 @@ def _front(options: argparse.Namespace, config: Config) -> None:
             continue
         log = train(options.data, options.cache, trial, folder, say=_say)
         last = log["curves"][-1]
-        found[name] = cost | {k: last[k] for k in last if k not in {"step", "loss"}}
-        _write(options.out, {"schedule": asdict(config.schedule), "candidates": found})
+        found[name] = cost | {k: last[k] for k in last if k not in {"step", "loss", "seconds"}}
+        _write(options.out, {"schedule": asdict(SCHEDULE), "candidates": found})
     if options.costs:
         _write(options.out, done | {"candidates": found})
 
 
-def _evaluate(options: argparse.Namespace, config: Config) -> None:
+def _evaluate(options: argparse.Namespace, recipe: Recipe) -> None:
     from training.evaluate import evaluate
 
-    results = evaluate(options.data, options.checkpoint, config.model.margin)
+    results = evaluate(options.data, options.checkpoint, recipe.final.config.model.margin)
     _write(options.out, results)
     for name, part in results["sets"].items():
         for framing in ("face", "image"):
@@ -140,8 +142,8 @@ def _evaluate(options: argparse.Namespace, config: Config) -> None:
                 _say(f"  {json.dumps(part[framing]['abstention_adults'])}")
 
 
-def _tables(options: argparse.Namespace, config: Config) -> None:
-    from training.plots import draw_front
+def _tables(options: argparse.Namespace, recipe: Recipe) -> None:
+    from training.plots import draw_curves, draw_front
     from training.tables import fill
 
     results = json.loads((HERE / "results.json").read_text("utf-8"))
@@ -149,18 +151,19 @@ def _tables(options: argparse.Namespace, config: Config) -> None:
     for path in (ROOT / "docs" / "builtin-model.md", HERE / "checkpoint" / "README.md"):
         fill(path, results, trials)
     draw_front(trials["candidates"], ROOT / "docs" / "builtin-model-front.png")
+    draw_curves(json.loads((HERE / "log.json").read_text("utf-8")), ROOT / "docs" / "builtin-model-curves.png")
 
 
-def _averages(options: argparse.Namespace, config: Config) -> None:
+def _averages(options: argparse.Namespace, recipe: Recipe) -> None:
     from training.averages import write_averages
 
     _say(json.dumps(write_averages(options.data, options.detector, options.out)))
 
 
-def _export(options: argparse.Namespace, config: Config) -> None:
+def _export(options: argparse.Namespace, recipe: Recipe) -> None:
     # A process of its own: this room may import the runtime and no other.
     command = [sys.executable, "-m", "export", str(options.checkpoint), "--name", options.name]
-    command += ["--framing", "face", "--margin", str(config.model.margin)]
+    command += ["--framing", "face", "--margin", str(recipe.final.config.model.margin)]
     command += ["--variants", ""]  # int8 passes the gate, but with it the bundle would be over 4 MB
     subprocess.run(command, check=True, cwd=ROOT)
 
@@ -180,12 +183,12 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one step of the recipe; returns the exit status."""
     options = _parser().parse_args(arguments)
-    config = load_config(options.config)
+    recipe = load_recipe(options.config)
     if options.threads:
         import torch
 
         torch.set_num_threads(options.threads)
-    COMMANDS[options.command](options, config)
+    COMMANDS[options.command](options, recipe)
     return 0
 
 

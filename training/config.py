@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-__all__ = ["Augment", "Config", "Data", "Model", "Schedule", "load_config"]
+__all__ = ["Augment", "Config", "Data", "Model", "Recipe", "Schedule", "Stage", "load_recipe"]
 
 T = TypeVar("T")
 
@@ -94,8 +94,8 @@ class Schedule:
     label_smoothing: float = 0.05
     set_power: float = 0.5
     """A set of n pictures is drawn with weight n ** set_power; inside it both genders alike."""
-    distil: float = 0.0
-    """Weight of the teachers' soft answers against the labels; 0 without teachers."""
+    distil: float = 0.7
+    """Weight of the teachers' soft answers against the labels; counts only for a stage with teachers."""
     distil_temperature: float = 2.0
     echo: int = 2
     """How many steps share one augmented batch: on a CPU, augmentation costs as much as learning."""
@@ -115,6 +115,38 @@ class Config:
     schedule: Schedule = Schedule()
 
 
+@dataclass(frozen=True)
+class Stage:
+    """One step of the recipe: a network to train, or trained ones to average."""
+
+    config: Config
+    """How to train; for an average, that of the stages averaged."""
+    initial: str = ""
+    """Stage whose weights are the start; untrained weights without one."""
+    teachers: tuple[str, ...] = ()
+    """Stages whose soft answers are learnt too."""
+    average: tuple[str, ...] = ()
+    """Stages whose weights are averaged; nothing is trained then."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The stages that have to be there before this one."""
+        return (*((self.initial,) if self.initial else ()), *self.teachers, *self.average)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All stages, in an order in which they can be done; the last one is the built-in model."""
+
+    data: Data
+    stages: dict[str, Stage]
+
+    @property
+    def final(self) -> Stage:
+        """The stage that makes the built-in model."""
+        return list(self.stages.values())[-1]
+
+
 def _build(kind: type[T], values: dict[str, Any]) -> T:
     known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(known))
@@ -123,25 +155,56 @@ def _build(kind: type[T], values: dict[str, Any]) -> T:
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
-def load_config(path: Path) -> Config:
+def _stage(name: str, raw: dict[str, Any], data: Data, earlier: dict[str, Stage]) -> Stage:
+    unknown = sorted(set(raw) - {"model", "augment", "schedule", "initial", "teachers", "average"})
+    if unknown:
+        raise ValueError(f"stage {name} has no field {', '.join(unknown)}")
+    initial = raw.get("initial", "")
+    if initial and "model" in raw:
+        raise ValueError(f"stage {name} starts from {initial} and has its network; leave out model")
+    same = earlier.get(initial)
+    config = Config(
+        data=data,
+        model=same.config.model if same else _build(Model, raw.get("model", {})),
+        augment=_build(Augment, raw.get("augment", {})),
+        schedule=_build(Schedule, raw.get("schedule", {})),
+    )
+    stage = Stage(config, initial, tuple(raw.get("teachers", ())), tuple(raw.get("average", ())))
+    missing = sorted(set(stage.needs) - set(earlier))
+    if missing:
+        raise ValueError(f"stage {name} needs {', '.join(missing)}, which no earlier stage makes")
+    if stage.average:
+        if set(raw) != {"average"}:
+            raise ValueError(f"stage {name} averages; it has nothing else to say")
+        models = [earlier[other].config.model for other in stage.average]
+        if any(model != models[0] for model in models):
+            raise ValueError(f"stage {name} averages networks of different shapes")
+        stage = dataclasses.replace(stage, config=earlier[stage.average[0]].config)
+    return stage
+
+
+def load_recipe(path: Path) -> Recipe:
     """Reads a recipe; a field that no dataclass has is an error.
 
     Args:
-        path: A JSON file with the sections ``data``, ``model``, ``augment`` and ``schedule``, each optional.
+        path: A JSON file with the sections ``data`` (optional) and ``stages``: name -> ``model``, ``augment``,
+            ``schedule``, ``initial``, ``teachers``, each optional, or ``average`` alone. A stage with ``initial`` has
+            the network of that stage.
 
     Returns:
         The recipe; what the file does not say keeps its default.
 
     Raises:
-        ValueError: For an unknown section or field.
+        ValueError: For an unknown section or field, no stage, or a stage that needs what no earlier one makes.
     """
-    raw: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    unknown = sorted(set(raw) - {"data", "model", "augment", "schedule"})
+    raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    unknown = sorted(set(raw) - {"data", "stages"})
     if unknown:
         raise ValueError(f"unknown section {', '.join(unknown)}")
-    return Config(
-        data=_build(Data, raw.get("data", {})),
-        model=_build(Model, raw.get("model", {})),
-        augment=_build(Augment, raw.get("augment", {})),
-        schedule=_build(Schedule, raw.get("schedule", {})),
-    )
+    data = _build(Data, raw.get("data", {}))
+    stages: dict[str, Stage] = {}
+    for name, part in raw.get("stages", {}).items():
+        stages[name] = _stage(name, part, data, stages)
+    if not stages:
+        raise ValueError(f"{path} has no stages")
+    return Recipe(data, stages)

@@ -12,9 +12,15 @@ import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
+from training.config import Schedule
 from training.models import count_parameters
 
-__all__ = ["latency", "measure_cost", "write_onnx"]
+__all__ = ["SCHEDULE", "latency", "measure_cost", "write_onnx"]
+
+SCHEDULE = Schedule(
+    steps=500, batch=64, lr=1.5e-3, warmup=60, ema=0.98, label_smoothing=0.05, echo=2, evaluate_every=250, seed=7
+)
+"""The same for every candidate: enough to rank what learns quickly, not to say where each would end."""
 
 
 class _Logits(nn.Module):

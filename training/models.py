@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForImageClassification, ViTImagePr
 from training.config import Model
 from training.data import LABELS
 
-__all__ = ["CANDIDATES", "build_model", "build_processor", "count_parameters"]
+__all__ = ["CANDIDATES", "autocast", "build_model", "build_processor", "count_parameters"]
 
 CANDIDATES: dict[str, Model] = {
     "resnet-wide": Model(
@@ -127,3 +127,14 @@ def build_processor(model: Model) -> ViTImageProcessor:
 def count_parameters(model: torch.nn.Module) -> int:
     """Number of weights."""
     return sum(p.numel() for p in model.parameters())
+
+
+def _has_onednn() -> bool:
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return available
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """bfloat16 where the machine multiplies it fast, else float32."""
+    fast = device.type == "cuda" or _has_onednn()
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast)

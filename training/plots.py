@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 __all__ = ["draw_curves", "draw_front"]
 
 
-def draw_curves(curves: Sequence[dict[str, float]], path: Path) -> None:
-    """Draws loss and validation accuracy over steps.
+def draw_curves(logs: dict[str, dict[str, Any]], path: Path) -> None:
+    """Draws loss and validation accuracy over steps, a colour per stage.
 
     Args:
-        curves: Entries of ``log.json``.
+        logs: Stage -> what it wrote as ``log.json``. A stage with one entry, an average, is a dashed line.
         path: Where the PNG goes.
     """
     import matplotlib as mpl
@@ -20,16 +20,21 @@ def draw_curves(curves: Sequence[dict[str, float]], path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    steps = [c["step"] for c in curves]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    left.plot(steps, [c["loss"] for c in curves], color="black")
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 3.6), layout="constrained")
+    for number, (name, log) in enumerate(logs.items()):
+        curves, colour = log["curves"], f"C{number}"
+        if len(curves) == 1:
+            middle.axhline(100 * curves[0]["clean"], color=colour, linestyle="--", label=name)
+            right.axhline(100 * curves[0]["spoilt"], color=colour, linestyle="--")
+            continue
+        steps = [c["step"] for c in curves]
+        left.plot(steps, [c["loss"] for c in curves], color=colour, label=name)
+        middle.plot(steps, [100 * c["clean"] for c in curves], color=colour, label=name)
+        right.plot(steps, [100 * c["spoilt"] for c in curves], color=colour)
     left.set(xlabel="step", ylabel="training loss (running mean)")
-    for view, style in (("clean", "-"), ("spoilt", "--")):
-        for gender, colour in (("female", "tab:orange"), ("male", "tab:blue")):
-            values = [100 * c[f"{view}_{gender}"] for c in curves]
-            right.plot(steps, values, style, color=colour, label=f"{gender}, {view}")
-    right.set(xlabel="step", ylabel="right on validation (%)", ylim=(70, 100))
-    right.legend(fontsize=8, loc="lower right")
+    middle.set(xlabel="step", ylabel="validation, balanced (%)")
+    right.set(xlabel="step", ylabel="spoilt validation, balanced (%)")
+    middle.legend(fontsize=8, loc="lower right")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -6,44 +6,21 @@ import copy
 import json
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from training.augment import Augmenter, mixup, normalise
+from training.augment import mixup, normalise
 from training.config import Config, Schedule
-from training.data import Row, read_faces, split_by_person
-from training.models import build_model, build_processor, count_parameters
-from training.prepare import half_boxes, load_crops
+from training.models import autocast, build_model, build_processor, count_parameters
+from training.pool import Material, Pool, Source
 from training.validation import predict, validation_views
 
-__all__ = ["balanced_accuracy", "draw_weights", "learning_rate", "train", "train_step"]
-
-
-def draw_weights(rows: Sequence[Row], power: float) -> npt.NDArray[np.float64]:
-    """How often each picture is drawn.
-
-    Both genders weigh the same inside every set, so that neither the camera, the age of the picture nor its being black
-    and white says anything about the answer.
-
-    Args:
-        rows: Training pictures.
-        power: A set of n pictures weighs ``n ** power``.
-
-    Returns:
-        (n,) float64, sums to 1.
-    """
-    sets = Counter(r.source for r in rows)
-    cells = Counter((r.source, r.gender) for r in rows)
-    weights = np.array([sets[r.source] ** power / cells[r.source, r.gender] for r in rows])
-    return np.asarray(weights / weights.sum(), np.float64)
+__all__ = ["balanced_accuracy", "learning_rate", "log_entry", "save", "train", "train_step"]
 
 
 def learning_rate(step: int, schedule: Schedule) -> float:
@@ -64,17 +41,6 @@ def balanced_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float, flo
     right = logits.argmax(1) == labels
     recalls = [float(right[labels == k].float().mean()) for k in (0, 1)]
     return sum(recalls) / 2, recalls[0], recalls[1]
-
-
-def _has_onednn() -> bool:
-    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return available
-
-
-def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 where the machine multiplies it fast, else float32."""
-    fast = device.type == "cuda" or _has_onednn()
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
 def train_step(
@@ -125,45 +91,6 @@ def _average(ema: Any, model: Any, decay: float) -> None:
                 mean.copy_(now)
 
 
-class Pool:
-    """Augmented pictures, drawn several times in ever new company.
-
-    One batch of the pool is renewed every ``echo`` steps, so a picture is seen ``echo`` times on average, each time
-    mirrored or not and beside (or mixed with) other pictures.
-    """
-
-    def __init__(self, draw: Callable[[], tuple[Tensor, Tensor]], schedule: Schedule) -> None:
-        """Fills the pool.
-
-        Args:
-            draw: Makes a batch: pictures (batch, 3, h, w) in [0, 1] and labels (batch,).
-            schedule: Gives the batch size and the echo.
-        """
-        self.draw, self.batch, self.echo = draw, schedule.batch, schedule.echo
-        parts = [draw() for _ in range(8 if schedule.echo > 1 else 1)]
-        self.pictures = torch.cat([p for p, _ in parts])
-        self.labels = torch.cat([y for _, y in parts])
-        self.slot = 0
-
-    def __call__(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The batch of a step."""
-        if step % self.echo == 0 and step:
-            place = slice(self.slot * self.batch, (self.slot + 1) * self.batch)
-            self.pictures[place], self.labels[place] = self.draw()
-            self.slot = (self.slot + 1) % (len(self.labels) // self.batch)
-        chosen = torch.randperm(len(self.labels), generator=generator)[: self.batch]
-        flipped = chosen[: self.batch // 2]
-        straight = chosen[self.batch // 2 :]
-        pictures = torch.cat([self.pictures[flipped].flip(-1), self.pictures[straight]])
-        return pictures, self.labels[chosen]
-
-
-def _teach(teachers: Sequence[Any], pictures: Tensor, temperature: float) -> Tensor:
-    with torch.no_grad(), autocast(pictures.device):
-        answers = [t(pictures).logits.float() for t in teachers]
-    return torch.softmax(torch.stack(answers).mean(0) / temperature, 1)
-
-
 def train(
     root: Path,
     cache: Path,
@@ -190,69 +117,57 @@ def train(
     s = config.schedule
     torch.manual_seed(s.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    rows = read_faces(root, config.data.folder)
-    training, validation = split_by_person(rows, config.data.validation_share, config.data.split_seed)
-    crops = torch.from_numpy(load_crops(cache, config.data)).permute(0, 3, 1, 2)
-    half = torch.from_numpy(half_boxes(rows, config.data.cache_margin))
-    labels = torch.tensor([r.label for r in rows])
-    weights = torch.from_numpy(draw_weights([rows[i] for i in training], s.set_power))
-    index = torch.tensor(training)
-    clean, spoilt = validation_views(crops[validation], half[validation], config, 3, seed=99)
-    held = labels[validation]
+    material = Material.load(root, cache, config)
+    held = list(material.validation)
+    clean, spoilt = validation_views(material.crops[held], material.half[held], config, 3, seed=99)
+    answers = material.labels[held]
 
     model = (build_model(config.model) if initial is None else initial).to(device, memory_format=torch.channels_last)
     ema = copy.deepcopy(model)
     optimiser = _optimiser(model, s)
-    augment = Augmenter(config.augment, config.model.size, config.data.cache_margin, s.seed)
     parameters = count_parameters(model)
-    say(f"{len(training)} training, {len(validation)} validation pictures; {parameters} parameters")
-
-    def draw() -> tuple[Tensor, Tensor]:
-        chosen = index[torch.multinomial(weights, s.batch, True, generator=augment.generator)]
-        return augment(crops[chosen], half[chosen]), labels[chosen]
-
-    pool = Pool(draw, s)
+    say(f"{len(material.training)} training, {len(held)} validation pictures; {parameters} parameters")
+    for teacher in teachers:
+        teacher.to(device, memory_format=torch.channels_last).eval()
+    source = Source(material, config, teachers)
+    pool = Pool(source, s)
     curves: list[dict[str, float]] = []
     began, running = time.time(), 0.0
     for step in range(s.steps):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, s)
-        pictures, answers = pool(step, augment.generator)
+        pictures, targets = pool(step, source.generator)
         pictures = normalise(pictures)
-        targets = F.one_hot(answers, 2).float()
-        targets = targets * (1 - s.label_smoothing) + s.label_smoothing / 2
-        mixed = float(augment.rand(1)) < config.augment.mixup_share
+        mixed = float(source.augment.rand(1)) < config.augment.mixup_share
         if config.augment.mixup and mixed:
-            pictures, targets = mixup(pictures, targets, config.augment.mixup, augment.generator)
+            pictures, targets = mixup(pictures, targets, config.augment.mixup, source.generator)
         pictures, targets = pictures.to(device), targets.to(device)
-        if teachers:
-            soft = _teach(teachers, pictures, s.distil_temperature)
-            targets = (1 - s.distil) * targets + s.distil * soft
         model.train()
         loss = train_step(model, optimiser, pictures, targets)
         running = loss if step == 0 else 0.99 * running + 0.01 * loss
         _average(ema, model, min(s.ema, (1 + step) / (10 + step)))
         if (step + 1) % s.evaluate_every == 0 or step + 1 == s.steps:
-            plain = balanced_accuracy(predict(ema, clean), held)
-            hard = balanced_accuracy(predict(ema, spoilt), held.repeat(3))
-            curves.append(
-                {
-                    "step": step + 1,
-                    "seconds": round(time.time() - began, 1),
-                    "loss": round(running, 4),
-                    "clean": round(plain[0], 4),
-                    "clean_female": round(plain[1], 4),
-                    "clean_male": round(plain[2], 4),
-                    "spoilt": round(hard[0], 4),
-                    "spoilt_female": round(hard[1], 4),
-                    "spoilt_male": round(hard[2], 4),
-                }
-            )
+            clock = {"step": step + 1, "seconds": round(time.time() - began, 1), "loss": round(running, 4)}
+            plain = balanced_accuracy(predict(ema, clean), answers)
+            hard = balanced_accuracy(predict(ema, spoilt), answers.repeat(3))
+            curves.append(clock | log_entry(plain, hard))
             say(json.dumps(curves[-1]))
             save(ema, config, out)
     log = {"parameters": parameters, "curves": curves}
     (out / "log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
     return log
+
+
+def log_entry(clean: tuple[float, float, float], spoilt: tuple[float, float, float]) -> dict[str, float]:
+    """Validation figures, as a log holds them; each triple as :func:`balanced_accuracy` gives it."""
+    return {
+        "clean": round(clean[0], 4),
+        "clean_female": round(clean[1], 4),
+        "clean_male": round(clean[2], 4),
+        "spoilt": round(spoilt[0], 4),
+        "spoilt_female": round(spoilt[1], 4),
+        "spoilt_male": round(spoilt[2], 4),
+    }
 
 
 def save(model: Any, config: Config, out: Path) -> None:

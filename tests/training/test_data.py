@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.config import Data, load_config
+from training.config import Data, load_recipe
 from training.data import Row, read_faces, split_by_person
+from training.pool import draw_weights
 from training.prepare import half_boxes, load_crops, prepare, write_table
-from training.train import draw_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -128,16 +128,38 @@ def test_committed_table_has_no_person_twice_in_name() -> None:
     assert len(digests) > 3000
 
 
-def test_committed_config_loads() -> None:
-    config = load_config(ROOT / "training" / "config.json")
-    assert config.model.size % 8 == 0
+def test_committed_recipe_loads() -> None:
+    recipe = load_recipe(ROOT / "training" / "config.json")
+    assert recipe.final.config.model.size % 8 == 0
+    # Nothing but ready stages is needed, in the order of the file.
+    seen: set[str] = set()
+    for name, stage in recipe.stages.items():
+        assert set(stage.needs) <= seen
+        seen.add(name)
 
 
-def test_unknown_settings_are_errors(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('{"stages": {"a": {"schedule": {"stepz": 3}}}}', "stepz"),
+        ('{"stages": {"a": {"scheduled": {}}}}', "scheduled"),
+        ('{"scheduled": {}}', "scheduled"),
+        ('{"stages": {}}', "no stages"),
+        ('{"stages": {"a": {"teachers": ["b"]}, "b": {}}}', "no earlier stage"),
+        ('{"stages": {"a": {}, "b": {"initial": "a", "model": {}}}}', "leave out model"),
+        ('{"stages": {"a": {}, "b": {"average": ["a"], "schedule": {}}}}', "nothing else"),
+        ('{"stages": {"a": {}, "b": {"model": {"size": 96}}, "c": {"average": ["a", "b"]}}}', "different shapes"),
+    ],
+)
+def test_mistakes_in_a_recipe_are_errors(text: str, complaint: str, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
-    path.write_text('{"schedule": {"stepz": 3}}')
-    with pytest.raises(ValueError, match="stepz"):
-        load_config(path)
-    path.write_text('{"scheduled": {}}')
-    with pytest.raises(ValueError, match="scheduled"):
-        load_config(path)
+    path.write_text(text)
+    with pytest.raises(ValueError, match=complaint):
+        load_recipe(path)
+
+
+def test_a_stage_has_the_network_of_the_one_it_starts_from(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"stages": {"a": {"model": {"size": 96}}, "b": {"initial": "a"}, "c": {"average": ["a", "b"]}}}')
+    recipe = load_recipe(path)
+    assert recipe.stages["b"].config.model.size == recipe.final.config.model.size == 96

@@ -11,7 +11,9 @@ from transformers import AutoModelForImageClassification, ViTImageProcessor
 
 from training.config import Config, Model, Schedule
 from training.models import CANDIDATES, build_model, build_processor, count_parameters
-from training.train import Pool, balanced_accuracy, learning_rate, save, train_step
+from training.pool import Pool, teach
+from training.soup import average_weights, refresh_statistics
+from training.train import balanced_accuracy, learning_rate, save, train_step
 from training.validation import even_out, predict
 
 TINY = Model(
@@ -86,16 +88,44 @@ def test_pool_renews_itself() -> None:
 
     def draw() -> tuple[torch.Tensor, torch.Tensor]:
         drawn.append(len(drawn))
-        return torch.full((4, 3, 2, 2), float(len(drawn))), torch.arange(4)
+        return torch.full((4, 3, 2, 2), float(len(drawn))), torch.eye(4)
 
     pool = Pool(draw, Schedule(batch=4, echo=2))
     generator = torch.Generator().manual_seed(0)
     for step in range(41):
-        pictures, labels = pool(step, generator)
+        pictures, targets = pool(step, generator)
         assert pictures.shape == (4, 3, 2, 2)
-        assert labels.shape == (4,)
+        assert targets.shape == (4, 4)
     assert len(drawn) == 8 + 20
     assert float(pool.pictures.min()) > 8
+
+
+def test_teachers_answer_alike_for_mirror_images() -> None:
+    torch.manual_seed(0)
+    teachers = [build_model(TINY).eval() for _ in range(2)]
+    x = torch.randn(3, 3, 32, 32)
+    soft = teach(teachers, x, 2.0)
+    torch.testing.assert_close(soft.sum(1), torch.ones(3))
+    # bfloat16 where the processor has it: three digits.
+    torch.testing.assert_close(teach(teachers, x.flip(-1), 2.0), soft, atol=5e-3, rtol=0)
+
+
+def test_soup_is_the_mean_of_weights_with_statistics_of_its_own() -> None:
+    torch.manual_seed(0)
+    one, two = build_model(TINY), build_model(TINY)
+    pictures = torch.randn(64, 3, 32, 32) * 3 + 1
+    mean = average_weights([one, two])
+    for name, value in mean.named_parameters():
+        torch.testing.assert_close(value, (one.get_parameter(name) + two.get_parameter(name)) / 2)
+    refresh_statistics(mean, torch.split(pictures, 32))
+    # In evaluation mode the first batch norm now whitens these very pictures.
+    mean.eval()
+    seen = []
+    hook = next(m for m in mean.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    hook.register_forward_hook(lambda module, args, out: seen.append(out))
+    predict(mean, pictures)
+    assert abs(float(seen[0].mean())) < 0.05
+    assert abs(float(seen[0].std()) - 1) < 0.05
 
 
 def test_committed_checkpoint_answers() -> None:
