@@ -21,7 +21,7 @@ TINY = {
     "options": {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"},
     "size": 32,
 }
-COLUMNS = ["file", "gender", "age", "race", "person", "set", "licence", "width", "height", "face", "face_score", "sha256"]
+COLUMNS = "file,gender,age,race,person,set,licence,width,height,face,face_score,sha256"
 SCHEDULE = {"steps": 3, "batch": 8, "warmup": 1, "echo": 1, "evaluate_every": 3}
 RECIPE = {
     "data": {"cache_size": 48, "validation_share": 0.5},
@@ -41,8 +41,8 @@ def root(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     random = np.random.default_rng(0)
     with (folder / "labels.csv").open("w", newline="") as stream:
+        stream.write(COLUMNS + "\n")
         table = csv.writer(stream)
-        table.writerow(COLUMNS)
         for i in range(16):
             pixels = random.integers(0, 100, (64, 64, 3)) + 120 * (i % 2)
             Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
