@@ -37,7 +37,8 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     from gender_cli.arguments import build_parser
 
     parser = build_parser()
-    arguments = parser.parse_args(argv)
+    # Options may stand between paths; but the call that allows it loses what follows `--`.
+    arguments = parser.parse_args(argv) if "--" in argv else parser.parse_intermixed_args(argv)
     if arguments.version:
         arguments.run = print_version
         return arguments

@@ -1,12 +1,15 @@
 """Pictures a second of ``predict_many`` against the best its two stages could do on the same CPUs.
 
-    python benchmarks/throughput.py [--pictures 200] [--megapixels 2] [--cpus 0.5 1 2] [--model gender-small]
+    python benchmarks/throughput.py [--pictures 160] [--megapixels 2] [--cpus 0.5 1 2] [--rounds 9] [--model NAME]
 
-The limit: decoding with processing, and inference, each timed alone on one thread, take d and i CPU seconds a picture.
-On c CPUs nothing does more than c / (d + i) pictures a second. What is reached is the rate of ``predict_many`` with its
-defaults, in a process bound to those CPUs (whole CPUs by affinity, fractions by a cgroup quota, which takes root),
-loading not counted. ``naive`` has onnxruntime's own defaults as seen in a container: as many threads as the
-host has cores, spinning, and as many decoders.
+The limit: one process per CPU (one for a fraction of a CPU), each decoding, processing and answering its share of the
+pictures on one thread, batch after batch, with nothing to wait for and nothing to keep in order. No division of the
+same work does more on those CPUs. What is reached is the rate of ``predict_many`` with its defaults, in one process
+bound to the same CPUs (whole CPUs by affinity, fractions by a cgroup quota, which takes root), loading not counted.
+``naive`` is the same program with onnxruntime's own defaults as seen in a container: as many threads as the host has
+cores, spinning, and as many decoders. The three are measured in turn, round by round, and each share is that of one
+round, so that a drift of the machine's speed hits both sides of it; medians are printed, with the smallest and the
+largest.
 """
 
 from __future__ import annotations
@@ -27,7 +30,12 @@ from typing import TYPE_CHECKING
 from common import ROOT, cpu_quota, machine
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from runtime.classifier import Classifier
+
+DEFAULT_BATCH_SIZE = 8
+"""That of ``runtime.classifier``; not imported, so that ``--help`` stays light."""
 
 
 def make_pictures(folder: Path, count: int, megapixels: float) -> list[Path]:
@@ -49,45 +57,74 @@ def make_pictures(folder: Path, count: int, megapixels: float) -> list[Path]:
 
 
 def rate_of(classifier: Classifier, paths: list[Path], workers: int | None = None) -> float:
-    """Returns pictures a second of ``predict_many``, warmed up."""
-    list(classifier.predict_many(paths[:8], workers=workers))
+    """Returns pictures a second of ``predict_many``."""
     start = time.perf_counter()
     assert all(answer.ok for answer in classifier.predict_many(paths, workers=workers))
     return len(paths) / (time.perf_counter() - start)
 
 
+def answer_alone(folder: str, model: str, exact: bool, pipe: Connection) -> None:
+    """One process of the limit: whenever it is sent numbers of pictures, answers them on one thread.
+
+    Sends back the CPU seconds that decoding and inference took.
+    """
+    import numpy as np
+
+    import runtime
+
+    classifier = runtime.load(model, threads=1, faces=False, exact=exact)
+    paths = sorted(Path(folder).glob("*.jpg"))
+    while (chosen := pipe.recv()) is not None:
+        decode = infer = 0.0
+        for start in range(0, len(chosen), DEFAULT_BATCH_SIZE):
+            began = time.process_time()
+            tensors = np.stack([classifier.prepare(paths[n]) for n in chosen[start : start + DEFAULT_BATCH_SIZE]])
+            middle = time.process_time()
+            classifier.answers(tensors)
+            decode, infer = decode + middle - began, infer + time.process_time() - middle
+        pipe.send((decode, infer))
+
+
 def child(arguments: argparse.Namespace) -> None:
     """Measures in this process, which was bound to its CPUs by the parent, and prints JSON."""
+    import multiprocessing
+
     import runtime
     from runtime import session
+    from runtime.threads import available_cpus
 
     paths = sorted(Path(arguments.folder).glob("*.jpg"))
-    single = runtime.load(arguments.model, threads=1, faces=False, exact=arguments.exact)
-    tensor = single.prepare(paths[0])[None]
-    single.logits(tensor)
-    decode, infer = [], []
-    for path in paths[:30]:  # in turn, so that a drift of the machine's speed hits both
-        start = time.process_time()
-        single.prepare(path)
-        middle = time.process_time()
-        single.logits(tensor)
-        decode.append(middle - start)
-        infer.append(time.process_time() - middle)
+    context = multiprocessing.get_context("spawn")
+    pipes = []
+    for _ in range(max(1, round(available_cpus()))):
+        here, there = context.Pipe()
+        given = (arguments.folder, arguments.model, arguments.exact, there)
+        context.Process(target=answer_alone, args=given, daemon=True).start()
+        pipes.append(here)
+
+    def alone(numbers: range) -> tuple[float, float, float]:
+        start = time.perf_counter()
+        for n, pipe in enumerate(pipes):
+            pipe.send(list(numbers[n :: len(pipes)]))
+        spent = [pipe.recv() for pipe in pipes]
+        rate = len(numbers) / (time.perf_counter() - start)
+        return rate, sum(d for d, _ in spent) / len(numbers), sum(i for _, i in spent) / len(numbers)
+
     classifier = runtime.load(arguments.model, faces=False, exact=arguments.exact)
     session._SESSION_CONFIG = {}
     cores = os.cpu_count() or 1
     naive = runtime.load(arguments.model, faces=False, exact=arguments.exact, threads=cores)
-    rates = [(rate_of(classifier, paths), rate_of(naive, paths, cores)) for _ in range(3)]
-    print(
-        json.dumps(
-            {
-                "decode": statistics.median(decode),
-                "infer": statistics.median(infer),
-                "rate": statistics.median(ours for ours, _ in rates),
-                "naive": statistics.median(theirs for _, theirs in rates),
-            }
-        )
-    )
+    alone(range(len(pipes) * DEFAULT_BATCH_SIZE))
+    for one, workers in ((classifier, None), (naive, cores)):
+        list(one.predict_many(paths[:16], workers=workers))
+    rounds = []
+    for _ in range(arguments.rounds):
+        limit, decode, infer = alone(range(len(paths)))
+        reached, theirs = rate_of(classifier, paths), rate_of(naive, paths, cores)
+        rounds.append({"limit": limit, "decode": decode, "infer": infer, "reached": reached, "naive": theirs})
+    for pipe in pipes:
+        pipe.send(None)
+    print(json.dumps(rounds))
 
 
 def bound(cpus: float, stack: ExitStack) -> Callable[[], object]:
@@ -101,9 +138,10 @@ def bound(cpus: float, stack: ExitStack) -> Callable[[], object]:
 def main() -> None:
     """Measures for every CPU count asked for, and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--pictures", type=int, default=200)
+    parser.add_argument("--pictures", type=int, default=160)
     parser.add_argument("--megapixels", type=float, default=2.0)
     parser.add_argument("--cpus", type=float, nargs="+", default=[0.5, 1, 2])
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--model", default="gender-small")
     parser.add_argument("--exact", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
@@ -113,20 +151,25 @@ def main() -> None:
         return
     print(machine())
     print(f"{arguments.pictures} JPEGs of {arguments.megapixels:g} megapixels, model {arguments.model}")
-    print(f"{'CPUs':>5}{'decode ms':>11}{'infer ms':>10}{'limit /s':>10}{'reached /s':>12}{'share':>8}{'naive /s':>10}")
+    print(f"medians of {arguments.rounds} rounds; the share's smallest and largest in brackets")
+    print(
+        f"{'CPUs':>5}{'decode ms':>11}{'infer ms':>10}{'limit /s':>10}{'reached /s':>12}{'share':>20}{'naive /s':>10}"
+    )
     with tempfile.TemporaryDirectory() as temporary:
         make_pictures(Path(temporary), arguments.pictures, arguments.megapixels)
         command = [sys.executable, __file__, "--folder", temporary, "--model", arguments.model]
-        command += ["--exact" if arguments.exact else "--no-exact"]
+        command += ["--rounds", str(arguments.rounds), "--exact" if arguments.exact else "--no-exact"]
         for cpus in arguments.cpus:
             with ExitStack() as stack:
                 join = bound(cpus, stack)
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, preexec_fn=join)
-            found = json.loads(done.stdout)
-            limit = cpus / (found["decode"] + found["infer"])
+            rounds = json.loads(done.stdout)
+            middle = {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
+            shares = sorted(one["reached"] / one["limit"] for one in rounds)
+            share = f"{statistics.median(shares):.0%} ({shares[0]:.0%} to {shares[-1]:.0%})"
             print(
-                f"{cpus:5g}{1000 * found['decode']:11.2f}{1000 * found['infer']:10.2f}{limit:10.1f}"
-                f"{found['rate']:12.1f}{found['rate'] / limit:8.0%}{found['naive']:10.1f}"
+                f"{cpus:5g}{1000 * middle['decode']:11.2f}{1000 * middle['infer']:10.2f}{middle['limit']:10.1f}"
+                f"{middle['reached']:12.1f}{share:>20}{middle['naive']:10.1f}"
             )
 
 

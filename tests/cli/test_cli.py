@@ -70,6 +70,19 @@ def test_text_shows_the_word_and_both_probabilities(run, pictures):
     assert "guess" in err
 
 
+def test_options_may_stand_between_paths(run, pictures):
+    both = [str(pictures / name) for name in ("missing-1.jpg", "missing-2.jpg")]
+    code, out, _ = run(both[0], "--jsonl", "--threads", "1", both[1])
+    assert code == 1
+    assert [json.loads(line)["path"] for line in out.splitlines()] == both
+
+
+def test_a_path_that_starts_with_a_dash(run, model):
+    code, out, _ = run("--jsonl", "--model", model, "--", "-1.jpg", "--json", model=None)
+    assert code == 1
+    assert [json.loads(line)["path"] for line in out.splitlines()] == ["-1.jpg", "--json"]
+
+
 def test_french_words_in_text_only(run, pictures):
     code, out, _ = run("a.png", "--lang", "fr", "--quiet")
     assert code == 0
