@@ -144,14 +144,13 @@ def _evaluate(options: argparse.Namespace, recipe: Recipe) -> None:
 
 def _tables(options: argparse.Namespace, recipe: Recipe) -> None:
     from training.plots import draw_curves, draw_front
-    from training.tables import fill
+    from training.tables import Figures, fill
 
-    results = json.loads((HERE / "results.json").read_text("utf-8"))
-    trials = json.loads((HERE / "front.json").read_text("utf-8"))
+    results, trials, logs = (json.loads((HERE / f"{n}.json").read_text("utf-8")) for n in ("results", "front", "log"))
     for path in (ROOT / "docs" / "builtin-model.md", HERE / "checkpoint" / "README.md"):
-        fill(path, results, trials)
+        fill(path, Figures(results, trials, logs, recipe))
     draw_front(trials["candidates"], ROOT / "docs" / "builtin-model-front.png")
-    draw_curves(json.loads((HERE / "log.json").read_text("utf-8")), ROOT / "docs" / "builtin-model-curves.png")
+    draw_curves(logs, ROOT / "docs" / "builtin-model-curves.png")
 
 
 def _averages(options: argparse.Namespace, recipe: Recipe) -> None:

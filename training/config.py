@@ -101,8 +101,9 @@ class Schedule:
     """How many steps share one augmented batch: on a CPU, augmentation costs as much as learning."""
     evaluate_every: int = 500
     seed: int = 7
-    wrong_answers: float = 0.05
-    """Largest share of wrong answers per class that the decision rule allows on validation."""
+    wrong_answers: float = 0.025
+    """Largest share of wrong answers per class that the decision rule allows on validation: half of the five per cent
+    that are promised, because photographs are further from the training pictures than spoilt portraits are."""
 
 
 @dataclass(frozen=True)

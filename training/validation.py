@@ -13,7 +13,7 @@ from transformers import AutoModelForImageClassification
 
 from training.augment import Augmenter, normalise
 from training.calibrate import Decision, fit_decision, fit_offset
-from training.config import Config
+from training.config import Augment, Config
 from training.data import read_faces, split_by_person
 from training.prepare import half_boxes, load_crops
 
@@ -33,7 +33,7 @@ def predict(model: Any, pictures: Tensor, batch: int = 256) -> Tensor:
 
 
 def validation_views(crops: Tensor, half: Tensor, config: Config, copies: int, seed: int) -> tuple[Tensor, Tensor]:
-    """The validation pictures as the product sees them, and spoilt as photographs are.
+    """The validation pictures as the product sees them, and spoilt as photographs are: alike for every stage.
 
     Args:
         crops: (n, 3, s, s), uint8, cached crops.
@@ -50,7 +50,7 @@ def validation_views(crops: Tensor, half: Tensor, config: Config, copies: int, s
     a = round((s - keep) / 2)
     middle = crops[:, :, a : s - a, a : s - a].float() / 255
     clean = F.interpolate(middle, (size, size), mode="bilinear", antialias=True)
-    augment = Augmenter(config.augment, size, config.data.cache_margin, seed)
+    augment = Augmenter(Augment(), size, config.data.cache_margin, seed)
     spoilt = [
         augment(c, h)
         for _ in range(copies)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +10,15 @@ import torch
 from PIL import Image
 
 from training.averages import LANDMARKS, SIZE, align, average
-from training.config import Model
+from training.config import Data, Model, Recipe, load_recipe
 from training.data import Row
 from training.evaluate import abstention, age_band, frame, is_adult, logits_of, summary, wilson
 from training.models import build_model, build_processor
 from training.spoil import SPOILERS
-from training.tables import fill
+from training.tables import TABLES, Figures, fill
 from training.validation import predict
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_wilson_against_known_values() -> None:
@@ -109,9 +113,25 @@ def test_tables_fill_only_between_their_marks(tmp_path: Path) -> None:
     page.write_text("before\n<!-- table: front -->\nold\n<!-- end -->\nafter\n")
     figures = {"parameters": 1000, "megabytes": 1.0, "milliseconds": 0.5, "clean": 0.9, "spoilt": 0.8}
     trial = figures | {"spoilt_female": 0.7, "spoilt_male": 0.9}
-    fill(page, {}, {"candidates": {"worse": trial | {"spoilt": 0.6}, "better": trial}})
+    trials = {"candidates": {"worse": trial | {"spoilt": 0.6}, "better": trial}}
+    fill(page, Figures({}, trials, {}, Recipe(Data(), {})))
     text = page.read_text()
     assert text.startswith("before\n<!-- table: front -->\n| candidate")
     assert text.endswith("<!-- end -->\nafter\n")
     assert "old" not in text
     assert text.index("better") < text.index("worse")
+
+
+def test_committed_documents_hold_what_the_committed_figures_say(tmp_path: Path) -> None:
+    home = ROOT / "training"
+    results, trials, logs = (json.loads((home / f"{n}.json").read_text()) for n in ("results", "front", "log"))
+    figures = Figures(results, trials, logs, load_recipe(home / "config.json"))
+    for page in (ROOT / "docs" / "builtin-model.md", home / "checkpoint" / "README.md"):
+        text = page.read_text()
+        used = re.findall(r"<!-- table: (\w+) -->", text)
+        assert used
+        assert set(used) <= set(TABLES)
+        copy = tmp_path / page.name
+        copy.write_text(text)
+        fill(copy, figures)
+        assert copy.read_text() == text
