@@ -34,7 +34,7 @@ _DEGRADATIONS = {
 }
 _STEPS = {
     "blur": "écart-type {} % du côté",
-    "darkness": "{} diaphragme(s)",
+    "darkness": "-{} IL",
     "noise": "écart-type {} sur 255",
     "jpeg": "qualité {}",
     "resolution": "{} pixels de côté",
@@ -289,7 +289,10 @@ def _table(groups: dict[str, Any]) -> list[str]:
 
 def _smallest(content: dict[str, Any]) -> str:
     smallest = content["smallest"]
-    return f"Plus petit groupe : « {_word(smallest['group'])} », {smallest['n']} image(s)." if smallest else ""
+    if not smallest:
+        return ""
+    many = "s" if smallest["n"] > 1 else ""
+    return f"Plus petit groupe : « {_word(smallest['group'])} », {smallest['n']} image{many}."
 
 
 def _figures(reports: Reports) -> str:

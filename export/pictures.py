@@ -78,9 +78,12 @@ def pictures_in(folder: Path) -> tuple[Path, ...]:
 
 
 def average_faces() -> tuple[Image.Image, ...]:
-    """Returns the average faces of ``examples/`` as RGB; none where the package runs without its checkout."""
-    folder = Path(__file__).resolve().parent.parent / "examples"
-    return tuple(Image.open(path).convert("RGB") for path in sorted(folder.glob("average-*.jpg")))
+    """Returns the two average faces as RGB: from the installed package, or from ``examples/`` of the checkout."""
+    here = Path(__file__).resolve().parent
+    found = sorted((here / "examples").glob("average-*.jpg")) or sorted(
+        (here.parent / "examples").glob("average-*.jpg")
+    )
+    return tuple(Image.open(path).convert("RGB") for path in found)
 
 
 def set_name(pictures: Sequence[Path]) -> str:

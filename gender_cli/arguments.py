@@ -69,7 +69,9 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--batch-size", type=positive, default=8, metavar="N", help="pictures per run of the network (default: 8)"
     )
-    model.add_argument("--workers", type=positive, metavar="N", help="decoding threads (default: CPUs allowed)")
+    model.add_argument(
+        "--workers", type=positive, metavar="N", help="decoding threads (default: CPUs allowed, at most 8)"
+    )
 
     faces = parser.add_argument_group("faces")
     faces.add_argument(
@@ -79,8 +81,12 @@ def model_options(parser: argparse.ArgumentParser) -> None:
         help="find the faces and classify each, or take the whole picture (default: as the model wants)",
     )
     faces.add_argument("--detector", metavar="FILE", help="face detector to use (default: the installed one)")
-    faces.add_argument("--detector-threshold", type=fraction, metavar="P", help="least detection score, 0 to 1")
-    faces.add_argument("--detect-size", type=positive, metavar="PX", help="longest side at which faces are looked for")
+    faces.add_argument(
+        "--detector-threshold", type=fraction, metavar="P", help="least detection score, 0 to 1 (default: 0.8)"
+    )
+    faces.add_argument(
+        "--detect-size", type=positive, metavar="PX", help="longest side at which faces are looked for (default: 1152)"
+    )
     faces.add_argument(
         "--min-face", type=not_negative, default=0, metavar="PX", help="leave out faces smaller than this (default: 0)"
     )

@@ -164,7 +164,7 @@ def _side_outputs(arguments: argparse.Namespace, classifier: Classifier) -> list
 def _epilogue(arguments: argparse.Namespace, tally: Tally) -> None:
     if tally.total > 1:
         say(tally.sentence(arguments.lang))
-    if tally.total and arguments.form == "text":
+    if tally.total:
         say(DISCLAIMER[arguments.lang])
 
 

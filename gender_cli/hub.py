@@ -1,4 +1,7 @@
-"""The Hub as a place to take ready ONNX files from. Needs the extra ``[hub]``; nothing else here opens a socket."""
+"""The Hub as a place to take ready ONNX files from.
+
+Needs the extra ``[hub]``. Nothing else of the command line opens a socket.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """``gender-classifier models``: the models on this machine, and how to get further ones.
 
-Nothing here imports numpy or onnxruntime, apart from ``add``, which runs the new model once.
+Nothing here imports numpy or onnxruntime, apart from ``add`` and ``add-detector``, which run the new network once.
 """
 
 from __future__ import annotations

@@ -418,7 +418,7 @@ def load(
 
 
 FALLBACK_NOTICE = (
-    "Using the small built-in model; the model from the Hub is better. To bring it: "
+    "Using the small built-in model; a larger one from the Hub is recommended. To bring it: "
     "pip install 'gender-classifier[export]' && python -m export"
 )
 
@@ -461,4 +461,4 @@ def _check_graph(session: onnxruntime.InferenceSession, manifest: Manifest, dyna
 
 def _no_face(path: str | None) -> str:
     what = f"{path}: no" if path is not None else "No"
-    return f"{what} face was found; --no-faces classifies the whole picture all the same."
+    return f"{what} face was found; --no-faces (in code: faces=False) classifies the whole picture all the same."

@@ -6,6 +6,7 @@ folder, then the built-in bundle.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from dataclasses import dataclass
@@ -125,8 +126,13 @@ def search_path() -> list[Path]:
 
 
 def default_output_dir() -> Path:
-    """Returns where a new bundle goes unless told otherwise: the first folder of the search path."""
-    return search_path()[0]
+    """Returns where a new bundle goes unless told otherwise: the first folder of the search path.
+
+    Run from a checkout whose package is installed as a copy, that is the user's model folder: the installed command
+    does not search the checkout.
+    """
+    first = search_path()[0]
+    return user_dir() if first == _checkout_models() and _is_installed_as_a_copy() else first
 
 
 def user_dir() -> Path:
@@ -154,6 +160,17 @@ def builtin_path() -> Path:
         if is_bundle(path):
             return path
     raise ModelNotFoundError("The built-in model is missing from this installation; install the package again.")
+
+
+def _is_installed_as_a_copy() -> bool:
+    """Whether this environment holds a copy of the package, rather than a link to a checkout (``pip install -e``)."""
+    from importlib import metadata  # slow to import, and an export is the only one to ask
+
+    try:
+        origin = json.loads(metadata.distribution("gender-classifier").read_text("direct_url.json") or "{}")
+    except (metadata.PackageNotFoundError, ValueError):
+        return False
+    return not origin.get("dir_info", {}).get("editable", False)
 
 
 def _checkout_models() -> Path | None:

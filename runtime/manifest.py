@@ -1,7 +1,7 @@
 """``bundle.json``: what a bundle holds, where it came from, and how its answers are to be read.
 
 The format is closed: an unknown field, a missing one, a wrong type or an unknown version is an error, so that a reader
-never guesses at what a newer writer meant. ``docs/bundle-format.md`` shows a whole file.
+never guesses at what a newer writer meant. ``docs/bundle-format.md`` lists every field.
 """
 
 from __future__ import annotations

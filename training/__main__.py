@@ -29,13 +29,13 @@ def _parser() -> argparse.ArgumentParser:
         "--data",
         type=Path,
         default=ROOT.parent / "shared" / "data",
-        help="folder with train/ and the test sets, each with its labels.csv",
+        help="folder with train/ and the test sets, each with its labels.csv (default: ../shared/data)",
     )
     parser.add_argument(
         "--cache",
         type=Path,
         default=ROOT.parent / "cache",
-        help="folder outside the repository for crops and trial runs",
+        help="folder outside the repository for crops, stages and trial runs (default: ../cache)",
     )
     parser.add_argument("--config", type=Path, default=HERE / "config.json", help="the recipe")
     parser.add_argument("--threads", type=int, default=0, help="0 leaves it to torch")

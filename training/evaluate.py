@@ -17,7 +17,7 @@ from transformers import AutoModelForImageClassification, ViTImageProcessor
 from runtime.framing import crop_square
 from training.augment import normalise
 from training.calibrate import softmax
-from training.data import LABELS, Row, hash_unit, read_rows
+from training.data import LABELS, Row, hash_unit, read_faces
 from training.prepare import open_picture
 from training.spoil import SPOILERS
 from training.validation import predict
@@ -67,8 +67,10 @@ def is_adult(age: str) -> bool:
 
 def frame(image: Image.Image, row: Row, framing: str, margin: float) -> Image.Image:
     """What the model sees of a picture: a square around the face (``face``), or all of it (``image``)."""
-    if framing == "image" or row.face is None:
+    if framing == "image":
         return image
+    if row.face is None:
+        raise ValueError(f"{row.file} has no face box")
     return crop_square(image, row.face, margin)
 
 
@@ -100,7 +102,7 @@ def logits_of(
 
 
 def summary(right: Bools, labels: Ints) -> dict[str, Any]:
-    """Recalls of both genders, their mean and their gap, with 95 % intervals.
+    """Recalls of both genders, their mean and their gap, with 95 % intervals (Wilson's; MOVER for the mean).
 
     Args:
         right: (n,), whether each answer was right.
@@ -110,7 +112,7 @@ def summary(right: Bools, labels: Ints) -> dict[str, Any]:
         Shares in [0, 1] rounded to four digits; a gender without pictures has None.
     """
     out: dict[str, Any] = {"n": len(labels)}
-    recalls, variance = [], 0.0
+    recalls, below, above = [], 0.0, 0.0
     for k, name in enumerate(LABELS):
         total = int((labels == k).sum())
         good = int(right[labels == k].sum())
@@ -123,13 +125,13 @@ def summary(right: Bools, labels: Ints) -> dict[str, Any]:
         if share is not None:
             low, high = wilson(good, total)
             recalls.append(share)
-            # Half a Wilson interval as the standard error stays above zero when every answer is right.
-            variance += ((high - low) / (2 * 1.959964)) ** 2
+            below += (share - low) ** 2
+            above += (high - share) ** 2
     if len(recalls) == 2:
         balanced = sum(recalls) / 2
-        spread = 1.959964 * math.sqrt(variance) / 2
         out["balanced"] = round(balanced, 4)
-        limits = max(0.0, balanced - spread), min(1.0, balanced + spread)
+        # MOVER (Zou and Donner 2008, Statistics in Medicine 27:1693): within [0, 1], and wide even without an error.
+        limits = balanced - math.sqrt(below) / 2, balanced + math.sqrt(above) / 2
         out["interval"] = [round(v, 4) for v in limits]
         out["gap"] = round(recalls[0] - recalls[1], 4)
     return out
@@ -168,7 +170,8 @@ def abstention(logits: Floats, labels: Ints, decision: dict[str, Any]) -> dict[s
 def _one_set(
     root: Path, name: str, model: Any, processor: ViTImageProcessor, margin: float, decision: Any
 ) -> dict[str, Any]:
-    rows = read_rows(root, name)
+    # A picture without a face box has no square around the face, and the product answers nothing for it.
+    rows = read_faces(root, name)
     labels = np.array([row.label for row in rows])
     pictures = [open_picture(root, row) for row in rows]
     adult = np.array([is_adult(row.age) for row in rows])

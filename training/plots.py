@@ -1,4 +1,4 @@
-"""The curves of a run as a picture."""
+"""The curves of the stages, and the front of the candidates, as pictures."""
 
 from __future__ import annotations
 

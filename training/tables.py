@@ -164,7 +164,7 @@ def asked(figures: Figures) -> str:
         ("time per face, one thread", "at most 2 ms", f"{cost['milliseconds']:.1f} ms"),
         ("size as fp32", "under 4 MB", f"{cost['megabytes']:.2f} MB"),
     ]
-    head = "| | asked | reached |\n|---|---|---|\n"
+    head = "| | aim | reached |\n|---|---|---|\n"
     return head + "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

@@ -85,3 +85,46 @@ def test_the_user_folder_follows_the_platform(monkeypatch, tmp_path):
     monkeypatch.setattr(locate.sys, "platform", "linux")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert locate.user_dir() == tmp_path / "gender-classifier" / "models"
+
+
+@pytest.mark.parametrize(
+    ("origin", "from_checkout"),
+    [
+        ('{"url": "file:///x", "dir_info": {"editable": true}}', True),
+        ('{"url": "file:///x", "dir_info": {}}', False),
+        (None, False),  # from an index
+    ],
+)
+def test_an_export_from_a_checkout_lands_where_the_installed_command_looks(
+    origin, from_checkout, tmp_path, monkeypatch
+):
+    from importlib import metadata
+
+    class Installed:
+        def read_text(self, name):
+            assert name == "direct_url.json"
+            return origin
+
+    monkeypatch.delenv(locate.MODELS_VARIABLE, raising=False)
+    monkeypatch.setattr(metadata, "distribution", lambda name: Installed())
+    checkout = tmp_path / "checkout"
+    (checkout / "models").mkdir(parents=True)
+    (checkout / "pyproject.toml").touch()
+    monkeypatch.setattr(locate, "_PACKAGE", checkout / "runtime")
+    expected = checkout / "models" if from_checkout else locate.user_dir()
+    assert locate.default_output_dir() == expected
+    assert expected in locate.search_path()
+
+
+def test_an_export_from_a_checkout_that_is_not_installed_stays_there(tmp_path, monkeypatch):
+    from importlib import metadata
+
+    def missing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.delenv(locate.MODELS_VARIABLE, raising=False)
+    monkeypatch.setattr(metadata, "distribution", missing)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.setattr(locate, "_PACKAGE", tmp_path / "runtime")
+    assert locate.default_output_dir() == tmp_path / "models"
