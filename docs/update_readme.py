@@ -1,4 +1,4 @@
-"""Rewrites the parts of README.md that the program itself writes: option lists and a transcript.
+"""Rewrites the parts of README.md that nobody types: option lists, a transcript, and the built-in model's figures.
 
 python docs/update_readme.py          # rewrite
 python docs/update_readme.py --check  # exit 1 when something is out of date
@@ -6,6 +6,7 @@ python docs/update_readme.py --check  # exit 1 when something is out of date
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -20,6 +21,31 @@ _BLOCK = re.compile(
     r"(?P<open><!-- (?P<kind>help|transcript): (?P<command>[^\n]+) -->\n)```\w+\n(?P<body>.*?)```\n(?P<close><!-- /)",
     re.DOTALL,
 )
+
+_FIGURES = re.compile(r"(<!-- figures -->\n).*?(<!-- /figures -->)", re.DOTALL)
+_ROWS = (
+    ("official portraits", "eval_portraits", ()),
+    ("web photographs of adults", "eval_wild_adults", ()),
+    ("web photographs of children under ten", "eval_wild", ("by", "age", "groups", "0-9")),
+)
+
+
+def figures() -> str:
+    """Returns the built-in model's accuracy as a table, from the committed reports."""
+    lines = [
+        "| people it was not trained on | balanced accuracy | women recognised | men recognised |",
+        "|---|---|---|---|",
+    ]
+    for title, name, path in _ROWS:
+        report = json.loads((ROOT / "docs" / "evaluation" / name / "report.json").read_text(encoding="utf-8"))
+        part = report["overall"]
+        if path:
+            part = report
+            for key in path:
+                part = part[key]
+        cells = (part["balanced_accuracy"], part["recall"]["female"], part["recall"]["male"])
+        lines.append("| " + " | ".join([title, *(f"{100 * cell['value']:.1f} %" for cell in cells)]) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def run(command: str) -> str:
@@ -52,6 +78,7 @@ def render(text: str) -> str:
             fence = "console"
         return f"{match['open']}```{fence}\n{shown}```\n{match['close']}"
 
+    text = _FIGURES.sub(lambda match: match[1] + figures() + match[2], text)
     return _BLOCK.sub(replace, text)
 
 
