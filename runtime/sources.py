@@ -14,11 +14,23 @@ from runtime.errors import ImageError
 from runtime.limits import Limits
 from runtime.prediction import Status
 
-__all__ = ["EndlessError", "GuardedReader", "check_bytes", "open_bytes", "open_path", "open_stream", "shown"]
+__all__ = [
+    "EndlessError",
+    "GuardedReader",
+    "check_bytes",
+    "open_bytes",
+    "open_path",
+    "open_stream",
+    "read_limited",
+    "shown",
+]
 
 _UNBOUNDED = 1 << 62
 _PIXEL_READS = 500_000
 """Most calls of ``read`` for the pixels: a 256 MiB PNG in chunks of 8 KiB takes a quarter of that."""
+
+_PIECE = 1 << 20
+"""Most bytes asked for in one call, because a file object may set aside as many as it is asked for."""
 
 _NOT_FOUND = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL)
 
@@ -191,38 +203,53 @@ def open_stream(stream: IO[bytes], limits: Limits) -> tuple[IO[bytes], str]:
     path = getattr(stream, "name", None)
     name = shown(path) if isinstance(path, (str, bytes)) else "The picture"
     try:
-        data = _read_from_start(stream, limits.max_bytes + 1)
+        data = _read_from_start(stream, limits.max_bytes)
     except (OSError, ValueError) as error:  # ValueError: the file is closed
         raise ImageError(Status.UNREADABLE, f"{name} cannot be read: {error}.") from error
-    if not isinstance(data, bytes):
-        raise TypeError(f"A picture file gives bytes, not {type(data).__name__}; open it in binary mode ('rb').")
     check_bytes(len(data), name, limits)
     return io.BytesIO(data), name
 
 
-def _read_from_start(stream: IO[bytes], most: int) -> Any:
+def read_limited(stream: IO[bytes], limit: int) -> bytes:
+    """Reads a binary file from where it stands to its end, or to one byte beyond a limit.
+
+    Memory grows with what arrives, not with the limit.
+
+    Args:
+        stream: A binary file; a raw one may give less than it is asked for, as a pipe does.
+        limit: Most bytes wanted, of any size.
+
+    Returns:
+        What there is; ``limit + 1`` bytes say that there is more than the limit.
+
+    Raises:
+        TypeError: If the file gives anything but bytes.
+        BlockingIOError: If it is in non-blocking mode and has nothing to give yet.
+        OSError: If it cannot be read.
+    """
+    data = io.BytesIO()
+    while (have := data.tell()) <= limit:
+        part: Any = stream.read(min(_PIECE, limit + 1 - have))
+        if part is None:
+            raise BlockingIOError(errno.EAGAIN, "it is in non-blocking mode and has nothing to give yet")
+        if not isinstance(part, bytes):
+            raise TypeError(f"A picture file gives bytes, not {type(part).__name__}; open it in binary mode ('rb').")
+        if not part:
+            break
+        data.write(part)
+    return data.getvalue()
+
+
+def _read_from_start(stream: IO[bytes], limit: int) -> bytes:
     try:
         position = stream.tell()
         stream.seek(0)
     except (AttributeError, OSError):  # io.UnsupportedOperation is an OSError: a pipe, a socket's file
-        return _read_up_to(stream, most)
+        return read_limited(stream, limit)
     try:
-        return _read_up_to(stream, most)
+        return read_limited(stream, limit)
     finally:
         stream.seek(position)
-
-
-def _read_up_to(stream: IO[bytes], most: int) -> Any:
-    # A raw stream may give less than asked for before its end.
-    first = stream.read(most)
-    if not isinstance(first, bytes) or not first or len(first) >= most:
-        return first
-    parts = [first]
-    have = len(first)
-    while have < most and (part := stream.read(most - have)):
-        parts.append(part)
-        have += len(part)
-    return b"".join(parts) if len(parts) > 1 else first
 
 
 def _check_kind(mode: int, name: str) -> None:

@@ -22,6 +22,7 @@ from runtime.decode import decode
 from runtime.errors import ImageError
 from runtime.limits import Limits
 from runtime.prediction import Status
+from runtime.sources import read_limited
 
 SECONDS = 10.0
 """Longest that any file of the default size limit may take."""
@@ -298,6 +299,48 @@ def test_endless_stream_is_read_up_to_the_limit() -> None:
     stream = Endless()
     assert failure(stream, Limits(max_bytes=1_000_000)).status is Status.TOO_LARGE
     assert stream.given <= 1_000_001
+
+
+class Trickle(io.RawIOBase):
+    """Gives a few bytes at a time, as a pipe does, and remembers how many it was asked for at most."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.most = data, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self.most = max(self.most, len(buffer))
+        size = min(7, len(buffer))
+        part, self.data = self.data[:size], self.data[size:]
+        buffer[: len(part)] = part
+        return len(part)
+
+
+@pytest.mark.parametrize("most", [10**12, 99999999999999999999], ids=["terabyte", "beyond-64-bits"])
+def test_memory_for_a_stream_is_what_arrives(most: int) -> None:
+    """A limit is no size: neither a terabyte nor a number beyond 64 bits may be asked of a stream in one call."""
+    data = encoded(textured(), "PNG")
+    stream = Trickle(data)
+    assert decode(stream, Limits(max_bytes=most)).size == (160, 120)
+    assert stream.most <= 1 << 20
+    assert decode(io.BytesIO(data), Limits(max_bytes=most)).size == (160, 120)
+
+
+@pytest.mark.parametrize(("limit", "given"), [(0, 1), (6, 7), (7, 8), (49, 50), (99, 100), (100, 100), (10**30, 100)])
+def test_a_stream_is_read_to_one_byte_beyond_the_limit(limit: int, given: int) -> None:
+    data = bytes(range(100))
+    assert read_limited(Trickle(data), limit) == data[:given]
+    assert read_limited(io.BytesIO(data), limit) == data[:given]
+
+
+def test_a_pipe_with_nothing_to_give_yet_is_unreadable() -> None:
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    with open(read, "rb", buffering=0) as stream:  # noqa: PTH123 - a descriptor
+        assert failure(stream).status is Status.UNREADABLE
+    os.close(write)
 
 
 @pytest.mark.parametrize(("format_name", "mode", "options"), WHOLE)
