@@ -6,7 +6,6 @@ answered before numpy or onnxruntime is imported.
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -37,8 +36,11 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     from gender_cli.arguments import build_parser
 
     parser = build_parser()
-    # Options may stand between paths; but the call that allows it loses what follows `--`.
-    arguments = parser.parse_args(argv) if "--" in argv else parser.parse_intermixed_args(argv)
+    # Options may stand between paths; the call that allows it loses what follows `--`.
+    words = list(argv)
+    end = words.index("--") if "--" in words else len(words)
+    arguments = parser.parse_intermixed_args(words[:end])
+    arguments.paths += words[end + 1 :]
     if arguments.version:
         arguments.run = print_version
         return arguments
@@ -88,19 +90,27 @@ def _classify(arguments: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0 all well, 1 a picture failed, 2 wrong use or no model."""
+    from gender_cli import streams
+
+    streams.prepare()
     arguments = parse_args(sys.argv[1:] if argv is None else argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A path need not be valid UTF-8; it leaves as the bytes it came in.
-        sys.stdout.reconfigure(errors="surrogateescape")
+    if sys.stdout is None:
+        print("gender-classifier: there is no stdout to write answers to: it is closed.", file=sys.stderr)  # noqa: T201
+        return 2
     try:
         code = int(arguments.run(arguments))
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # The reader has what it wanted (`| head`). Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.abandon_stdout()  # the reader has what it wanted (`| head`)
         return 0
+    except OSError as error:
+        if error.filename is not None or error.errno is None:  # some file's error, not that of a write to stdout
+            raise
+        print(f"gender-classifier: the answers cannot be written: {error.strerror}.", file=sys.stderr)  # noqa: T201
+        streams.abandon_stdout()
+        return 2
     return code
 
 

@@ -12,7 +12,8 @@ other commands:
   gender-classifier sort SRC DEST    put pictures into one folder per answer
   gender-classifier models ...       list, show, verify, add, remove models; install the face detector
 
-exit codes: 0 all pictures were classified; 1 at least one was not (the others still are); 2 wrong use or no model
+exit codes: 0 all pictures were classified; 1 at least one was not (the others still are); 2 wrong use, no model,
+or output that cannot be written
 
 The answer is a guess at an appearance, made by a model that makes mistakes. It says nothing about a person's identity.
 """

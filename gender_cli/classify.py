@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections import deque
 from contextlib import ExitStack
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gender_cli.inputs import STDIN, expand
 from gender_cli.output import make_writer
 from gender_cli.results import ResultsFile, Tally
-from runtime.errors import ClassifierError
+from runtime.errors import ClassifierError, ImageError
 from runtime.prediction import Prediction, Status
 
 if TYPE_CHECKING:
@@ -31,8 +32,11 @@ DISCLAIMER = {
 
 
 def say(message: str) -> None:
-    """Prints one line for people on stderr."""
-    print(f"gender-classifier: {message}", file=sys.stderr)  # noqa: T201
+    """Prints one line for people on stderr; a stderr that nobody reads any more ends no run."""
+    try:
+        print(f"gender-classifier: {message}", file=sys.stderr, flush=True)  # noqa: T201
+    except OSError:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 
 def load_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -68,28 +72,25 @@ def predictions(
     """Classifies items in order; those that already have a problem become results without being opened."""
     waiting: deque[Item] = deque()
 
-    def sources() -> Iterator[str | bytes]:
+    def sources() -> Iterator[str | bytes | ImageError]:
         for item in items:
             waiting.append(item)
-            if item.problem is None:
-                yield _stdin(classifier) if item.path == "-" else item.path
+            if item.problem is not None:
+                yield ImageError(*item.problem)
+            else:
+                yield _stdin(classifier) if item.path == STDIN else item.path
 
     for prediction in classifier.predict_many(sources(), batch_size=batch_size, workers=workers):
-        yield from _problems(waiting)
         item = waiting.popleft()
         yield prediction if prediction.path is not None else dataclasses.replace(prediction, path=item.path)
-    yield from _problems(waiting)
 
 
-def _problems(waiting: deque[Item]) -> Iterator[Prediction]:
-    while waiting and (problem := waiting[0].problem) is not None:
-        status, sentence = problem
-        yield Prediction.failed(waiting.popleft().path, status, sentence)
+def _stdin(classifier: Classifier) -> bytes | ImageError:
+    if sys.stdin is None:  # closed by the caller: `<&-`
+        return ImageError(Status.NOT_FOUND, "There is no standard input to read a picture from: it is closed.")
+    from runtime.sources import read_limited
 
-
-def _stdin(classifier: Classifier) -> bytes:
-    # One byte over the limit is enough to know that it is over.
-    return sys.stdin.buffer.read(classifier.options.limits.max_bytes + 1)
+    return read_limited(sys.stdin.buffer, classifier.options.limits.max_bytes)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -111,7 +112,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _is_one_picture(paths: list[str]) -> bool:
     """Whether it is over after one run of the network, so that preparing it for many would cost more than it brings."""
-    return len(paths) == 1 and (paths[0] == STDIN or Path(paths[0]).is_file())
+    try:
+        return len(paths) == 1 and (paths[0] == STDIN or Path(paths[0]).is_file())
+    except (OSError, ValueError):  # a name that is too long, a folder that may not be entered: decoding says so
+        return True
 
 
 def _run(arguments: argparse.Namespace, classifier: Classifier, stack: ExitStack) -> int:

@@ -6,6 +6,7 @@ Unlike :func:`glob.glob` the matches come in the order of their names, ``**`` ne
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -28,13 +29,14 @@ def glob(pattern: str) -> Iterator[str]:
     """Yields the paths that match, lazily, in the order of their names.
 
     ``*``, ``?`` and ``[...]`` match within a name, and ``**`` any number of folders; none of them matches a leading
-    dot. A folder that cannot be read holds no match, as in a shell.
+    dot.
 
     Args:
         pattern: A path with at least one magic character.
 
     Yields:
-        Files and folders; files only where the pattern holds ``**``.
+        Files and folders; files only where the pattern holds ``**``. A folder that may not be read is yielded itself,
+        whatever its name: it may hold matches, and nothing is to be skipped silently.
     """
     drive, rest = os.path.splitdrive(pattern)
     separators = os.sep + (os.altsep or "")
@@ -46,7 +48,7 @@ def glob(pattern: str) -> Iterator[str]:
         # A last ** takes at least one name, the file's own.
         patterns = (*names[fixed:], "*") if names[-1] == "**" else tuple(names[fixed:])
         for path, parts in _files(base):
-            if _match(parts, patterns) and not os.path.isdir(path):  # a link to a folder is no file
+            if parts is None or (_match(parts, patterns) and not os.path.isdir(path)):  # a link to a folder is no file
                 yield path
     else:
         yield from _by_name(base, names[fixed:])
@@ -63,34 +65,54 @@ def _by_name(folder: str, names: list[str]) -> Iterator[str]:
         if os.path.lexists(path):
             yield from _by_name(path, rest)
         return
-    for entry, _ in _scan(folder):
+    entries = _scan(folder)
+    if entries is None:
+        yield folder or os.curdir
+        return
+    for entry, _ in entries:
         if _match_name(entry, name):
             yield from _by_name(os.path.join(folder, entry), rest)
 
 
-def _files(base: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yields every file below a folder with its names below it; hidden ones too, the pattern decides."""
-    levels: list[tuple[tuple[str, ...], Iterator[tuple[str, bool]]]] = [((), iter(_scan(base)))]
+def _files(base: str) -> Iterator[tuple[str, tuple[str, ...] | None]]:
+    """Yields every file below a folder with its names below it; hidden ones too, the pattern decides.
+
+    A folder that may not be read is yielded with ``None``.
+    """
+    first = _scan(base)
+    if first is None:
+        yield base or os.curdir, None
+        return
+    levels: list[tuple[tuple[str, ...], Iterator[tuple[str, bool]]]] = [((), iter(first))]
     while levels:
         above, entries = levels[-1]
         for name, is_folder in entries:
             parts = (*above, name)
             path = os.path.join(base, *parts)
             if is_folder:
-                levels.append((parts, iter(_scan(path))))
+                inner = _scan(path)
+                if inner is None:
+                    yield path, None
+                    continue
+                levels.append((parts, iter(inner)))
                 break
             yield path, parts
         else:
             levels.pop()
 
 
-def _scan(folder: str) -> list[tuple[str, bool]]:
-    """Returns a folder's names, sorted, and whether each is a folder and no link to one."""
+def _scan(folder: str) -> list[tuple[str, bool]] | None:
+    """Returns a folder's names, sorted, and whether each is a folder and no link to one.
+
+    What is no folder, or not there, has no names; a folder that may not or cannot be read gives ``None``.
+    """
     try:
         with os.scandir(folder or os.curdir) as entries:
             return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return []
+    except OSError as error:
+        return [] if error.errno in (errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL) else None
 
 
 def _match(parts: tuple[str, ...], patterns: tuple[str, ...]) -> bool:

@@ -103,7 +103,8 @@ def expand(
         matched = False
         for path in glob(argument):
             matched = True
-            yield from walk.argument(path)
+            # A file of that name is no standard input.
+            yield from walk.argument(os.path.join(os.curdir, STDIN) if path == STDIN else path)
         if not matched:
             yield Item(argument, (Status.NOT_FOUND, f"No file matches {printable(argument)}."))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
+from gender_cli.inputs import printable
 from gender_cli.results import csv_safe
 from gender_cli.vocabulary import display
 from runtime.prediction import UNCERTAIN
@@ -77,11 +79,13 @@ class _CsvWriter:
     def __init__(self, stream: TextIO, meanings: tuple[str, ...]) -> None:
         self._meanings = meanings
         self._stream = stream
-        self._csv = csv.writer(stream, lineterminator="\n")
         self._row("path", "status", "label", "score", *meanings, "raw_label", "people", "error")
 
     def _row(self, *cells: str) -> None:
-        self._csv.writerow([csv_safe(cell) for cell in cells])
+        # With "\n" as its line end the writer leaves "\r" unquoted, and readers would take it for the end of a row.
+        row = io.StringIO()
+        csv.writer(row, lineterminator="\r\n").writerow([csv_safe(cell) for cell in cells])
+        self._stream.write(row.getvalue().removesuffix("\r\n") + "\n")
         self._stream.flush()
 
     def write(self, prediction: Prediction) -> None:
@@ -113,7 +117,7 @@ class _TextWriter:
     def write(self, prediction: Prediction) -> None:
         if not prediction.ok:
             return  # the sentence goes to stderr: stdout carries answers only
-        lines = [f"{_printable(prediction.path or '-')}: {self._headline(prediction)}"]
+        lines = [f"{printable(prediction.path or '-')}: {self._headline(prediction)}"]
         several = len(prediction.people) > 1
         for number, person in enumerate(prediction.people, 1):
             if several:
@@ -159,11 +163,6 @@ def _where(person: Person) -> str:
         return ""
     x0, y0, x1, y1 = (round(edge) for edge in person.box)
     return f"  ({x1 - x0} x {y1 - y0} px at {x0}, {y0})"
-
-
-def _printable(path: str) -> str:
-    """Keeps a path on one line and its control characters off the terminal."""
-    return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else repr(c)[1:-1] for c in path)
 
 
 def _can_write(stream: TextIO, text: str) -> bool:

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import stat
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ __all__ = [
     "csv_restore",
     "csv_safe",
     "file_key",
+    "is_torn",
     "lock",
     "outcome",
     "write_line",
@@ -48,7 +50,10 @@ MIXED = "mixed"
 """Shown in place of a label when the people of one photograph differ, where that is asked for."""
 
 _FIELDS = frozenset(Prediction(path=None, status=Status.OK).asdict())
-_START = b'{"path": '
+_TORN = re.compile(rb'\{"path": ("(?:[^"\\]|\\.)*"|null), "status": "')
+"""How every line begins; the start of a line that was torn off is a start of this, or begins with it."""
+_LONGEST = 1 << 26
+"""Bytes of a line beyond which it is nobody's result: a picture of ten thousand people takes three million."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -139,7 +144,8 @@ class ResultsFile:
         """
         self._name = printable(os.fspath(path))
         self._tally = tally
-        self._known: dict[bytes, str] = {}  # digest of path, size and mtime -> outcome, for inputs held already
+        # Digest of the path -> the stamp and outcome of its last line: that line is the one that counts.
+        self._known: dict[bytes, tuple[bytes, str]] = {}
         self._repeated: Counter[bytes] = Counter()  # an input that was given several times has several lines
         self._in_flight: deque[tuple[str, dict[str, int] | None]] = deque()
         self.held = 0
@@ -163,16 +169,16 @@ class ResultsFile:
         """Yields the inputs that the file does not hold with the same path, size and mtime. ``-`` is never held."""
         for item in items:
             stamp = None if item.problem is not None or item.path == STDIN else _stamp(item.path)
-            key = _key(item.path, stamp)
-            known = self._known.get(key) if item.path != STDIN else None
-            if known is None:
+            key = file_key(item.path, None, None)
+            held, known = self._known.get(key, (b"", "")) if item.path != STDIN else (b"", "")
+            if held != _digest(stamp):
                 self._in_flight.append((item.path, stamp))
                 yield item
                 continue
             if self._repeated[key]:
                 self._repeated[key] -= 1
             else:
-                del self._known[key]
+                del self._known[key], self._repeated[key]
             if self._tally is not None:
                 self._tally.held += 1
                 failed = known in _FAILURES
@@ -231,14 +237,17 @@ class ResultsFile:
         """Takes in every whole line and returns where the last of them ends."""
         end = 0
         with open(self._descriptor, "rb", closefd=False) as file:
-            for number, line in enumerate(file, start=1):
-                if not line.endswith(b"\n"):
-                    tail = line.rstrip(b"\0")  # a power cut can leave zeros where a line should be
-                    if tail and not (tail.startswith(_START) or _START.startswith(tail)):
-                        raise self._foreign(number)
-                    break
-                self._take(line, number)
+            while (line := file.readline(_LONGEST)).endswith(b"\n"):
+                self._take(line, self.held + 1)
                 end += len(line)
+            tail = line.rstrip(b"\0")  # a power cut can leave zeros where a line should be
+            rest = iter(lambda: file.read(1 << 20), b"")
+            if tail:
+                torn = is_torn(tail) and len(line) < _LONGEST
+            else:  # zeros alone, after at least one result; or nothing
+                torn = not line or (self.held > 0 and not any(chunk.strip(b"\0") for chunk in rest))
+            if not torn:
+                raise self._foreign(self.held + 1)
         return end
 
     def _take(self, line: bytes, number: int) -> None:
@@ -249,12 +258,15 @@ class ResultsFile:
                 raise self._foreign(number)
             stamp = None if stamp is None else {"size": int(stamp["size"]), "mtime_ns": int(stamp["mtime_ns"])}
             known = self._outcome(data)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise self._foreign(number) from error
-        key = _key(data["path"], stamp)
-        if key in self._known:
+        key, digest = file_key(data["path"], None, None), _digest(stamp)
+        before = self._known.get(key)
+        if before is not None and before[0] == digest:
             self._repeated[key] += 1
-        self._known[key] = known
+        else:  # the file has changed since its line before, or is there again
+            self._repeated.pop(key, None)
+        self._known[key] = (digest, known)
         self.held += 1
 
     def _outcome(self, data: dict[str, Any]) -> str:
@@ -272,6 +284,13 @@ class ResultsFile:
         )
 
 
+_ENDINGS = tuple(
+    ending[start:]
+    for ending in (b'{"path": "", "status": "', b'{"path": null, "status": "', b'\\", "status": "')
+    for start in range(len(ending))
+)
+"""What can follow the place where the start of a line was torn, up to where :data:`_TORN` ends."""
+
 _FAILURES = frozenset(status.value for status in Status) - {Status.OK.value}
 
 
@@ -284,8 +303,24 @@ def _stamp(path: str) -> dict[str, int] | None:
     return {"size": info.st_size, "mtime_ns": info.st_mtime_ns}
 
 
-def _key(path: str, stamp: dict[str, int] | None) -> bytes:
-    return file_key(path, stamp["size"], stamp["mtime_ns"]) if stamp else file_key(path, None, None)
+def _digest(stamp: dict[str, int] | None) -> bytes:
+    """Returns what stands for size and mtime; not empty, also where there is no file to ask."""
+    return f"{stamp['size']} {stamp['mtime_ns']}".encode("ascii") if stamp else b"none"
+
+
+def is_torn(tail: bytes) -> bool:
+    """Whether bytes without a newline are the start of a line that :class:`ResultsFile` writes.
+
+    A whole JSON value is that only if it has the fields of a line: then the newline alone is missing.
+    """
+    try:
+        data = json.loads(tail)
+    except RecursionError:
+        return False
+    except ValueError:  # torn, or no JSON
+        whole = _TORN.match(tail)
+        return whole is not None or any(_TORN.match(tail + ending) for ending in _ENDINGS)
+    return isinstance(data, dict) and set(data) == _FIELDS | {"file"}
 
 
 def file_key(path: str, size: int | None, mtime_ns: int | None) -> bytes:

@@ -21,6 +21,7 @@ from runtime.pipeline import batched, ordered_map
 from runtime.prediction import Box, Person, Prediction, Status
 from runtime.processor import Processor
 from runtime.session import create_session, providers_of
+from runtime.sources import shown
 from runtime.threads import available_cpus
 
 if TYPE_CHECKING:
@@ -134,14 +135,19 @@ class Classifier:
         return self._classify([self._prepare(image)])[0]
 
     def predict_many(
-        self, images: Iterable[ImageInput], *, batch_size: int = DEFAULT_BATCH_SIZE, workers: int | None = None
+        self,
+        images: Iterable[ImageInput | ImageError],
+        *,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        workers: int | None = None,
     ) -> Iterator[Prediction]:
         """Answers for any number of pictures, one result per input, in order, in constant memory.
 
         Pictures are decoded in threads while the network runs. ``images`` is read lazily, a few ahead.
 
         Args:
-            images: As :meth:`predict` takes them, from any iterable.
+            images: As :meth:`predict` takes them, from any iterable. An :class:`ImageError` stands for an input that
+                failed before it came here; its result is that failure, in its place.
             batch_size: Pictures (or faces) per run of the network, 1 or more.
             workers: Decoding threads; by default one per CPU this process may use, at most eight.
 
@@ -159,7 +165,9 @@ class Classifier:
         count = workers or max(1, min(8, round(available_cpus())))
         return self._predict_many(images, batch_size, count)
 
-    def _predict_many(self, images: Iterable[ImageInput], batch_size: int, workers: int) -> Iterator[Prediction]:
+    def _predict_many(
+        self, images: Iterable[ImageInput | ImageError], batch_size: int, workers: int
+    ) -> Iterator[Prediction]:
         ahead = batch_size + 2 * workers
         prepared = ordered_map(self._prepare, images, workers=workers, ahead=ahead)
         for group in batched(prepared, batch_size, lambda one: len(one.regions)):
@@ -292,7 +300,9 @@ class Classifier:
             return None
         return self.processor.decode_target
 
-    def _prepare(self, image: ImageInput) -> _Prepared:
+    def _prepare(self, image: ImageInput | ImageError) -> _Prepared:
+        if isinstance(image, ImageError):
+            return _Prepared(None, failure=image)
         path = os.fsdecode(image) if isinstance(image, (str, os.PathLike)) else None
         try:
             picture = decode(image, self.options.limits, target=self._draft_target())
@@ -460,5 +470,5 @@ def _check_graph(session: onnxruntime.InferenceSession, manifest: Manifest, dyna
 
 
 def _no_face(path: str | None) -> str:
-    what = f"{path}: no" if path is not None else "No"
+    what = f"{shown(path)}: no" if path is not None else "No"
     return f"{what} face was found; --no-faces (in code: faces=False) classifies the whole picture all the same."

@@ -315,6 +315,85 @@ def test_a_path_of_invalid_utf8_survives(model, pictures):
     assert len(shell(os.fsdecode(name), "-q", "--model", model).stdout.splitlines()) == 3  # one line for the path
 
 
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="any byte may stand in a name")
+def test_a_name_with_a_line_end_stays_one_row_and_starts_no_formula(model, pictures):
+    name = "a\r=1+1\n.png"
+    (pictures / name).write_bytes((pictures / "a.png").read_bytes())
+    text = shell(name, "--csv", "--model", model).stdout.decode()
+    (row,) = csv.DictReader(io.StringIO(text, newline=""))
+    assert row["path"] == name
+    assert row["status"] == "ok"
+    assert b"\r\n" not in shell("a.png", "--csv", "--model", model).stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        ("a.png > /dev/full", 2, "cannot be written: No space left"),
+        ("a.png --csv > /dev/full", 2, "cannot be written: No space left"),
+        ("a.png >&-", 2, "it is closed"),
+        ("- --jsonl <&-", 1, '"not_found"'),
+        ("a.png --jsonl 2>&-", 0, '"female"'),
+        ("a.png -q --max-bytes 99999999999999999999", 0, "a.png: woman"),
+        ("- -q --max-bytes 99999999999999999999 < a.png", 0, "-: woman"),
+    ],
+)
+def test_streams_that_are_closed_or_full(command, code, words, model, pictures):
+    if "/dev/full" in command and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    line = f"{sys.executable} {ROOT / 'gender_classifier.py'} --model {model} {command}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert words in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
+def test_a_stderr_that_nobody_reads_ends_no_run(model, pictures):
+    command = f"{sys.executable} {ROOT / 'gender_classifier.py'} -r . --output r.jsonl --model {model} 2>&1 | true"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], timeout=60, check=False)
+    assert done.returncode == 0
+    assert len(Path("r.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("form", [[], ["--csv"], ["--jsonl"]])
+def test_an_encoding_that_lacks_a_name(form, model, pictures):
+    (pictures / "\N{GRINNING FACE}.png").write_bytes((pictures / "a.png").read_bytes())
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = shell("\N{GRINNING FACE}.png", "a.png", *form, "--model", model, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert b"a.png" in done.stdout
+
+
+def test_a_name_that_is_too_long_is_a_result(run, pictures):
+    code, _, err = run("a" * 300)
+    assert code == 1
+    assert "There is no file" in err
+
+
+def test_inputs_without_a_picture_come_as_they_are_met(model, tmp_path):
+    """A tree of nothing but dangling links is a stream too."""
+    from gender_cli.classify import predictions
+    from gender_cli.inputs import Item
+    from runtime.classifier import load
+    from runtime.prediction import Status
+
+    taken = 0
+
+    def items():
+        nonlocal taken
+        for number in range(1000):
+            taken += 1
+            yield Item(f"{number}.jpg", (Status.NOT_FOUND, "gone"))
+
+    stream = predictions(load(model), items(), batch_size=8, workers=1)
+    first = next(stream)
+    assert (first.path, first.status, first.error) == ("0.jpg", Status.NOT_FOUND, "gone")
+    assert taken < 50
+    assert [each.path for each in stream] == [f"{number}.jpg" for number in range(1, 1000)]
+
+
 def test_output_appends_and_resume_skips(run, pictures):
     code, out, _ = run("a.png", "--output", "results.jsonl")
     assert (code, out) == (0, "")

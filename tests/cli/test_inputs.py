@@ -212,6 +212,38 @@ def test_a_folder_that_may_not_be_read_is_a_result(here: Path) -> None:
         (here / "t/secret").chmod(0o700)
 
 
+@posix
+@pytest.mark.parametrize("pattern", ["tree/**/*.jpg", "tree/*/*.jpg", "tree/*/deep/*.jpg", "locked/*.jpg", "locked/**"])
+def test_a_folder_below_a_pattern_that_may_not_be_read_is_a_result(
+    pattern: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(here, "tree/a/1.jpg", "tree/b/2.jpg", "tree/a/deep/3.jpg", "tree/b/deep/4.jpg", "locked/5.jpg")
+    real = os.scandir
+
+    def scandir(path: str) -> object:
+        if os.path.basename(path) in ("b", "locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = {item.path: item.problem and item.problem[0] for item in expand([pattern], recursive=False)}
+    if "deep" in pattern:  # the name is known: nothing of b itself is read
+        assert (
+            found == {"tree/a/deep/3.jpg": None, "tree/b/deep/4.jpg": None}
+            or Status.PERMISSION_DENIED in found.values()
+        )
+    else:
+        refused = "locked" if "locked" in pattern else "tree/b"
+        assert found[refused] is Status.PERMISSION_DENIED
+    if pattern == "tree/**/*.jpg":
+        assert [path for path, status in found.items() if status is None] == ["tree/a/1.jpg", "tree/a/deep/3.jpg"]
+
+
+def test_a_file_called_dash_that_a_pattern_matches_is_no_stdin(here: Path) -> None:
+    make(here, "-")
+    assert paths("?") == ["./-"]
+
+
 def test_folders_that_vanish_or_refuse_while_being_walked(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(here, "t/a/x.jpg", "t/b/x.jpg", "t/c/x.jpg", "t/d/x.jpg")
     scan = os.scandir

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from support import ROOT
 
 from gender_cli.inputs import Item, expand
-from gender_cli.results import MIXED, ResultsFile, Tally, WriteError, csv_restore, csv_safe, outcome
+from gender_cli.results import MIXED, ResultsFile, Tally, WriteError, csv_restore, csv_safe, is_torn, outcome
 from runtime.errors import OptionError
 from runtime.prediction import Person, Prediction, Status
 
@@ -287,6 +287,78 @@ def test_a_full_disk_stops_the_run_and_leaves_whole_lines(
     run(tmp_path / "one.jsonl", [str(pictures)])
     run(output, [str(pictures)], resume=True)
     assert lines(output) == lines(tmp_path / "one.jsonl")
+
+
+LINE = json.dumps({**Prediction.failed('a/b \\ "c".jpg', Status.NO_FACE, "n").asdict(), "file": None}).encode()
+
+
+def test_the_start_of_a_line_is_known_wherever_it_was_torn() -> None:
+    for end in range(1, len(LINE) + 1):
+        assert is_torn(LINE[:end]), LINE[:end]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"path": "/opt/x", "mine": "data"}',
+        b'{"path": "/opt/x", "mi',
+        b'{"path": ["a"], "sta',
+        b'{"path": 1}',
+        b"[" * 100_000,
+        LINE[1:],
+    ],
+)
+def test_somebody_elses_json_is_no_torn_line(content: bytes, tmp_path: Path) -> None:
+    assert not is_torn(content)
+    path = tmp_path / "conf.json"
+    path.write_bytes(content)
+    with pytest.raises(OptionError, match="no result that --output wrote"):
+        ResultsFile(path, resume=True)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("line", [b"[" * 200_000, LINE[:-5] + b'{"size": 1e999, "mtime_ns": 1}}'])
+def test_a_hostile_line_is_refused_with_a_sentence(line: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_bytes(line + b"\n")
+    with pytest.raises(OptionError, match="Line 1"):
+        ResultsFile(path, resume=True)
+
+
+def test_zeros_count_as_torn_only_after_results(tmp_path: Path) -> None:
+    path = tmp_path / "disk.img"
+    path.touch()
+    os.truncate(path, 3 << 30)  # sparse: it takes no room, and must take no memory
+    tracemalloc.start()
+    with pytest.raises(OptionError, match="Line 1"):
+        ResultsFile(path, resume=True)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 28
+    tracemalloc.stop()
+    assert path.stat().st_size == 3 << 30
+    path.write_bytes(LINE + b"\n" + bytes(5000))
+    with ResultsFile(path, resume=True) as file:
+        assert file.held == 1
+    assert path.read_bytes() == LINE + b"\n"
+    path.write_bytes(LINE + b"\n" + bytes(3 << 20) + b"x")
+    with pytest.raises(OptionError, match="Line 2"):
+        ResultsFile(path, resume=True)
+
+
+def test_the_last_line_of_a_path_is_the_one_that_counts(tmp_path: Path) -> None:
+    picture, output = tmp_path / "a.jpg", tmp_path / "results.jsonl"
+    picture.write_bytes(b"1")
+    run(output, [str(picture)])
+    picture.rename(tmp_path / "away")
+    run(output, [str(picture)], resume=True)
+    (tmp_path / "away").rename(picture)  # as it was, mtime and all
+    tally = run(output, [str(picture)], resume=True)
+    assert tally.held == 0
+    lines = [json.loads(line)["status"] for line in output.read_text().splitlines()]
+    assert lines[1] == "not_found"
+    assert lines[2] == lines[0] != "not_found"
+    # Nothing is left to do, and each path counts once.
+    tally = run(output, [str(picture), str(picture)], resume=True)
+    assert (tally.held, tally.total) == (1, 2)
 
 
 def test_a_prediction_out_of_turn_is_refused(tmp_path: Path, pictures: Path) -> None:
