@@ -99,13 +99,15 @@ class Tally:
 
     def sentence(self, language: str = "en") -> str:
         """Returns the tally for people, as in ``12 pictures: 7 woman, 4 man, 1 failed (1 unreadable)``."""
+        words = _WORDS[language]
         labels = sorted(self.answers, key=lambda label: (label in (UNCERTAIN, MIXED), label))
         parts = [f"{self.answers[label]} {display(label, language)}" for label in labels]
         if self.failed:
             statuses = ", ".join(f"{count} {status}" for status, count in sorted(self.failures.items()))
-            parts.append(f"{self.failed} failed ({statuses})")
-        text = f"{_pictures(self.total)}: {', '.join(parts)}" if parts else _pictures(self.total)
-        return f"{text}; {self.held} of them held already." if self.held else f"{text}."
+            parts.append(words.failed.format(count=self.failed, statuses=statuses))
+        text = f"{self.total} {words.picture if self.total == 1 else words.pictures}"
+        text += f"{words.colon}{', '.join(parts)}" if parts else ""
+        return f"{text}{words.held.format(count=self.held)}." if self.held else f"{text}."
 
 
 def outcome(prediction: Prediction, *, mixed: bool) -> str:
@@ -380,5 +382,18 @@ def csv_restore(cell: str) -> str:
     return cell[1:] if cell.startswith("'") else cell
 
 
-def _pictures(count: int) -> str:
-    return f"{count} picture{'' if count == 1 else 's'}"
+@dataclass(frozen=True)
+class _Words:
+    """The words of a tally in one language."""
+
+    picture: str
+    pictures: str
+    colon: str
+    failed: str
+    held: str
+
+
+_WORDS = {
+    "en": _Words("picture", "pictures", ": ", "{count} failed ({statuses})", "; {count} of them held already"),
+    "fr": _Words("image", "images", " : ", "{count} en échec ({statuses})", " ; dont {count} déjà connues"),
+}

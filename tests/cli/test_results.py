@@ -423,7 +423,7 @@ def test_tally() -> None:
     assert tally.total == 7
     assert tally.failed == 3
     assert tally.sentence() == "7 pictures: 2 woman, 1 man, 1 uncertain, 3 failed (1 not_found, 2 unreadable)."
-    assert tally.sentence("fr").startswith("7 pictures: 2 femme, 1 homme, 1 incertain")
+    assert tally.sentence("fr") == "7 images : 2 femme, 1 homme, 1 incertain, 3 en échec (1 not_found, 2 unreadable)."
 
 
 def test_mixed_is_two_different_answers() -> None:
