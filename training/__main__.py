@@ -12,6 +12,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -61,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="make the bundle with `python -m export`")
     export.add_argument("--checkpoint", type=Path, default=HERE / "checkpoint")
     export.add_argument("--name", default="gender-small")
+    export.add_argument("--output", type=Path, default=ROOT / "models", help="folder of the bundle")
+    export.add_argument("--variants", default="", help="int8 makes it too, calibrated on training pictures")
     return parser
 
 
@@ -160,11 +163,18 @@ def _averages(options: argparse.Namespace, recipe: Recipe) -> None:
 
 
 def _export(options: argparse.Namespace, recipe: Recipe) -> None:
+    from training.prepare import write_calibration
+
+    margin = recipe.final.config.model.margin
     # A process of its own: this room may import the runtime and no other.
-    command = [sys.executable, "-m", "export", str(options.checkpoint), "--name", options.name]
-    command += ["--framing", "face", "--margin", str(recipe.final.config.model.margin)]
-    command += ["--variants", ""]  # int8 passes the gate, but with it the bundle would be over 4 MB
-    subprocess.run(command, check=True, cwd=ROOT)
+    command = [sys.executable, "-m", "export", str(options.checkpoint.resolve()), "--name", options.name]
+    command += ["--output", str(options.output.resolve()), "--framing", "face", "--margin", str(margin)]
+    command += ["--variants", options.variants]
+    with tempfile.TemporaryDirectory() as folder:
+        if options.variants:
+            write_calibration(options.data, recipe.data, margin, Path(folder))
+            command += ["--calibration", folder]
+        subprocess.run(command, check=True, cwd=ROOT)
 
 
 COMMANDS = {

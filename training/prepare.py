@@ -13,9 +13,9 @@ from PIL import Image
 
 from runtime.framing import crop_square
 from training.config import Data
-from training.data import Row, read_faces
+from training.data import Row, hash_unit, read_faces, split_by_person
 
-__all__ = ["half_boxes", "load_crops", "open_picture", "prepare", "write_table"]
+__all__ = ["half_boxes", "load_crops", "open_picture", "prepare", "write_calibration", "write_table"]
 
 
 def open_picture(root: Path, row: Row) -> Image.Image:
@@ -87,6 +87,24 @@ def load_crops(cache: Path, data: Data) -> npt.NDArray[np.uint8]:
     """Reads what :func:`prepare` cached; (n, size, size, 3), uint8."""
     crops: npt.NDArray[np.uint8] = np.load(crops_path(cache, data))
     return crops
+
+
+def write_calibration(root: Path, data: Data, margin: float, out: Path, count: int = 256) -> None:
+    """Writes training pictures as the network will see them, for the ranges of a static int8.
+
+    Args:
+        root: The data root.
+        data: Which pictures, and their split; validation pictures are left out.
+        margin: Of the square around the face.
+        out: An existing folder.
+        count: How many; drawn by hash.
+    """
+    rows = read_faces(root, data.folder)
+    training = split_by_person(rows, data.validation_share, data.split_seed)[0]
+    chosen = sorted((rows[i] for i in training), key=lambda row: hash_unit(0, row.sha256))[:count]
+    for number, row in enumerate(chosen):
+        if row.face is not None:
+            crop_square(open_picture(root, row), row.face, margin).save(out / f"{number:04}.png")
 
 
 def write_table(rows: Sequence[Row], validation: Sequence[int], path: Path) -> None:

@@ -94,3 +94,18 @@ def test_a_stage_that_lacks_another_is_refused(root: Path, recipe: Path, tmp_pat
         run_stage(root, tmp_path / "cache", load_recipe(recipe), "soup")
     with pytest.raises(ValueError, match="no stage three; there are small"):
         run_stage(root, tmp_path / "cache", load_recipe(recipe), "three")
+
+
+def test_calibration_pictures_are_training_ones_as_the_network_sees_them(
+    root: Path, recipe: Path, tmp_path: Path
+) -> None:
+    from training.data import read_faces, split_by_person
+    from training.prepare import write_calibration
+
+    data = load_recipe(recipe).data
+    write_calibration(root, data, 0.25, tmp_path, count=100)
+    written = sorted(tmp_path.glob("*.png"))
+    rows = read_faces(root, data.folder)
+    training, _ = split_by_person(rows, data.validation_share, data.split_seed)
+    assert len(written) == len(training) < len(rows)
+    assert {Image.open(path).size for path in written} == {(36, 36)}
