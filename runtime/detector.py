@@ -135,7 +135,7 @@ class Detector:
             OptionError: If an option has a value that cannot be used.
         """
         options = _Options(threads, threshold, nms_threshold, detect_size)
-        place = Path(path).expanduser()
+        place = _expanded(Path(path))
         try:
             model = place.read_bytes()
         except FileNotFoundError as error:
@@ -144,6 +144,8 @@ class Detector:
             ) from error
         except OSError as error:
             raise DetectorError(f"The face detector {place} cannot be read: {error.strerror}.") from error
+        except ValueError as error:  # a NUL character in the name
+            raise ModelNotFoundError(f"There is no face detector at {str(place)!r}: {error}.") from error
         _check_record(place, model)
         return cls(model, str(place), options)
 
@@ -233,9 +235,22 @@ def installed() -> Path | None:
     """
     named = os.environ.get(DETECTOR_VARIABLE)
     if named:
-        return Path(named).expanduser()
-    path = install_dir() / FILE_NAME
-    return path if path.is_file() else None
+        return _expanded(Path(named))
+    try:
+        path = install_dir() / FILE_NAME
+        return path if path.is_file() else None
+    except (OSError, ValueError, RuntimeError):
+        # A home that this user may not look into (a service with HOME=/root), or none at all (RuntimeError), holds no
+        # detector for him. Path.is_file answers False to "no such file" only, before Python 3.14.
+        return None
+
+
+def _expanded(path: Path) -> Path:
+    """Returns the path with ``~`` replaced; as it is where there is no such home, so that opening it says so."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def _scaled(image: Image.Image, size: tuple[int, int]) -> Image.Image:

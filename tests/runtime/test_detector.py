@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from support import shared
+from support import ROOT, shared
 from tiny_detector import red_detector, write_detector
 
 from runtime import detector as detector_module
@@ -394,6 +397,37 @@ def test_installed_one_is_found(tmp_path, monkeypatch):
     (tmp_path / "detector").mkdir()
     path = red_detector(tmp_path / "detector" / FILE_NAME)
     assert installed() == path
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_home_that_may_not_be_read_holds_no_detector(tmp_path):
+    """A service that runs as another user, with the HOME of the one who started it."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    # Imported before the change of user, who may not be allowed to read this checkout either.
+    code = "import os; from runtime.detector import installed; os.setuid(65534); print(installed())"
+    names = ("HOME", "XDG_DATA_HOME", DETECTOR_VARIABLE, "GENDER_CLASSIFIER_MODELS")
+    environment = {key: value for key, value in os.environ.items() if key not in names} | {"HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "None\n"), done.stderr
+
+
+@pytest.mark.parametrize("failure", [PermissionError(13, "denied"), OSError(40, "loop"), RuntimeError("no home")])
+def test_a_place_that_cannot_be_looked_at_holds_no_detector(monkeypatch, failure):
+    def broken():
+        raise failure
+
+    monkeypatch.delenv(DETECTOR_VARIABLE, raising=False)
+    monkeypatch.setattr(detector_module, "user_dir", broken)
+    assert installed() is None
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/d.onnx", "nul\0byte.onnx", "x" * 5000])
+def test_a_name_that_no_file_can_have_is_a_sentence(name):
+    with pytest.raises((ModelNotFoundError, DetectorError), match="face detector"):
+        Detector.load(name)
 
 
 def test_variable_comes_first_and_is_never_ignored(tmp_path, monkeypatch):
