@@ -14,6 +14,7 @@ import shutil
 import stat
 from contextlib import suppress
 from io import FileIO
+from typing import BinaryIO
 
 from gender_cli.journal import MODES, sync_folder
 
@@ -43,7 +44,7 @@ def digest(path: str) -> str:
         return _digest(file)
 
 
-def _digest(file: FileIO) -> str:
+def _digest(file: BinaryIO | FileIO) -> str:
     hasher = hashlib.sha256()
     while block := file.read(_BLOCK):
         hasher.update(block)
@@ -101,7 +102,7 @@ def move(src: str, dst: str, *, part: str, sha256: str) -> None:
         if error.errno not in _NO_LINKS:
             raise
     else:
-        _delete_or_withdraw(src, dst)
+        _delete_or_withdraw(src, dst, os.lstat(dst), linked=True)
         return
     _reserve(dst)
     try:
@@ -114,16 +115,18 @@ def move(src: str, dst: str, *, part: str, sha256: str) -> None:
 
 
 def _move_by_copy(src: str, dst: str, part: str, sha256: str) -> None:
-    _copy(src, part, sha256, keep_owner=True)
+    before = _copy(src, part, sha256, keep_owner=True)
     _publish(part, dst)
     sync_folder(os.path.dirname(dst))
-    _delete_or_withdraw(src, dst)
+    _delete_or_withdraw(src, dst, before)
 
 
-def _delete_or_withdraw(src: str, dst: str) -> None:
-    """Ends a move whose content is at both ends."""
+def _delete_or_withdraw(src: str, dst: str, before: os.stat_result, *, linked: bool = False) -> None:
+    """Ends a move whose content is at both ends; what is no longer the file that it was ``before`` is not deleted."""
     try:
-        os.unlink(src)
+        if linked and not os.path.samefile(src, dst):  # a program that saves a new file and renames it, say
+            raise ChangedError(errno.EBUSY, "it changed while it was being moved", src)
+        _unlink_unchanged(src, before)
     except FileNotFoundError:
         return  # somebody else deleted it; the other end is all there is
     except OSError:
@@ -131,22 +134,42 @@ def _delete_or_withdraw(src: str, dst: str) -> None:
         raise
 
 
-def _copy(src: str, part: str, sha256: str, *, keep_owner: bool) -> None:
-    """Copies content, times and permissions, returns when they are on the disk and read back equal."""
+def _unlink_unchanged(path: str, before: os.stat_result) -> None:
+    """Deletes a file, unless somebody wrote to it or put another in its place since a look at it.
+
+    Raises:
+        ChangedError: If that happened.
+    """
+    now = os.lstat(path)
+    # Inode numbers are not compared between two looks at a file: some file systems (FUSE) make them up each time.
+    if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise ChangedError(errno.EBUSY, "it changed while it was being moved", path)
+    os.unlink(path)
+
+
+def _copy(src: str, part: str, sha256: str, *, keep_owner: bool) -> os.stat_result:
+    """Copies content, times and permissions, returns when they are on the disk and read back equal.
+
+    Returns:
+        What ``src`` was when it was opened.
+    """
     with suppress(FileNotFoundError):
         os.unlink(part)
     try:
-        with open(src, "rb", buffering=0) as source, open(part, "x+b", buffering=0) as target:
+        # The buffer is what writes all of it: a plain file may take a part, on a disk that is nearly full.
+        with open(src, "rb", buffering=0) as source, open(part, "x+b") as target:
+            before = os.fstat(source.fileno())
             shutil.copyfileobj(source, target, _BLOCK)
+            target.flush()
             if keep_owner and hasattr(os, "fchown"):
-                info = os.fstat(source.fileno())
                 with suppress(OSError):  # only root may give files away
-                    os.fchown(target.fileno(), info.st_uid, info.st_gid)
+                    os.fchown(target.fileno(), before.st_uid, before.st_gid)
             _copy_metadata(src, part)
             os.fsync(target.fileno())
             target.seek(0)
             if _digest(target) != sha256:
                 raise ChangedError(errno.EBUSY, "it changed while it was being copied", src)
+            return before
     except BaseException:
         with suppress(OSError):
             os.unlink(part)
@@ -206,8 +229,11 @@ def settle(mode: str, src: str, dst: str, *, part: str, sha256: str, size: int) 
         return False
     if not _holds(dst, sha256):
         return False
-    if mode == "move" and is_regular(src) and (os.path.samefile(src, dst) or _holds(src, sha256)):
-        os.unlink(src)
+    if mode == "move" and is_regular(src):
+        before = os.lstat(src)
+        if os.path.samefile(src, dst) or _holds(src, sha256):
+            with suppress(ChangedError):  # somebody goes on working with it; it is a picture of its own now
+                _unlink_unchanged(src, before)
     return True
 
 
