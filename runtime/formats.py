@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import re
 import struct
 from collections.abc import Iterator
 from typing import IO, Any, cast
@@ -17,7 +18,7 @@ from PIL import Image, ImageFile
 from runtime.errors import ImageError
 from runtime.limits import Limits
 from runtime.prediction import Status
-from runtime.sources import GuardedReader
+from runtime.sources import EndlessError, GuardedReader
 
 __all__ = ["check_pixels", "open_picture"]
 
@@ -107,6 +108,8 @@ _COST = {
     "WEBP": 22 / _BYTES_PER_PIXEL,
     "AVIF": 16 / _BYTES_PER_PIXEL,
     "JPEG2000": 36 / _BYTES_PER_PIXEL,  # 25 bytes, but also up to 0.3 microseconds
+    # A TIFF whose strips are JPEG of several scans: libtiff allows a hundred, and they take up to 0.32 microseconds.
+    "tiff_jpeg_scans": 3.2,
     # Decoders that Pillow has in Python: 0.2 to 2 microseconds per pixel, where a JPEG takes 0.01. Ten seconds' worth.
     "qoi": 5.0,
     "bmp_rle": 4.0,
@@ -115,9 +118,36 @@ _COST = {
 _PYTHON_DECODER_COST = 16.0
 """Cost of a pixel in a decoder written in Python that the table does not name."""
 
+_FREE_SIDE = 65_535
+_SIDE_COST = 512
+"""What a row beyond the 65,535 that a JPEG may have is charged, in pixels of 12 bytes; columns likewise, because EXIF
+may turn them into rows. Pillow keeps a pointer to each row of each copy and fills rows up to four bytes: 36 bytes where
+a picture is turned and converted. A resize takes up to 48 bytes for its coefficients, and with an older Pillow (10.1)
+first makes all the rows as wide as the network's input: 2,400 bytes a row for 600 pixels."""
+
+_MOST_NANOSECONDS = 10e9
+_MOST_SCANS = 500
+"""Most scans of a JPEG, whatever its size; libjpeg-turbo's own fuzzers stop at this number (``TJPARAM_SCANLIMIT``).
+Encoders write 10 to 20."""
+_NS_PIXEL, _NS_PASS, _NS_PASS_ARITHMETIC, _NS_BYTE = 15.0, 0.75, 6.0, 33.0
+"""Nanoseconds that a JPEG of several scans takes at most: for each pixel, for each pixel of each component of each scan
+(which may hold next to no data), and for each byte. Measured by ``benchmarks/decode.py scans``; that of the arithmetic
+coder is an estimate, from 130 binary decisions in a block of 64 pixels: nobody writes such files."""
+
+_JPEG_HEAD = 256 << 10
+"""Bytes in which the first scan of nearly every JPEG begins: behind EXIF with its thumbnail, XMP and a profile."""
+_TILE_HEAD = 4 << 10
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""A marker of JPEG that ends the data of a scan: in it, FF is followed by 00 or a restart marker (T.81, B.1.1.2)."""
+_MOST_MARKERS = 256_000
+_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC3, 0xC9, 0xCB})
+_ARITHMETIC = frozenset(range(0xC9, 0xD0)) - {0xCC}
+
 
 def check_pixels(size: tuple[int, int], name: str, limits: Limits, cost: float = 1.0) -> None:
-    """Refuses a picture without pixels, or with more than the limit.
+    """Refuses a picture without pixels, with more than the limit, or with a side too long for it.
 
     Args:
         size: Width and height, in pixels.
@@ -138,6 +168,13 @@ def check_pixels(size: tuple[int, int], name: str, limits: Limits, cost: float =
             Status.TOO_LARGE,
             f"{name} has {width} x {height} pixels, more than {which} of {most:,}; "
             "raise the limit on pixels to read it.",
+        )
+    beyond = max(width, height) - _FREE_SIDE
+    if beyond > 0 and width * height * cost + beyond * _SIDE_COST > limits.max_pixels:
+        raise ImageError(
+            Status.TOO_LARGE,
+            f"{name} has {width} x {height} pixels; a side that long takes more memory than the limit of "
+            f"{limits.max_pixels:,} pixels allows; raise the limit on pixels to read it.",
         )
 
 
@@ -224,16 +261,146 @@ def _check_opened(
         1.0,
     )
     check_pixels(opened.size, name, limits, cost)
-    if format_name == "TIFF":
-        # libtiff takes memory for one whole tile, which may be larger than the picture.
-        tags = cast("Any", opened).tag_v2
-        width, height = tags.get(322), tags.get(323)
-        if isinstance(width, int) and isinstance(height, int):
-            check_pixels((max(width, 1), max(height, 1)), name, limits)
+    file.pixels(bounded=True)
+    if format_name in ("JPEG", "MPO"):
+        _check_jpeg(file, opened.size, name, limits)
+    elif (tags := getattr(opened, "tag_v2", None)) is not None:  # a TIFF, or the one inside a MIC
+        _check_tiff(tags, cast("IO[bytes]", opened.fp), opened.size, name, limits)
     elif format_name == "BLP":
-        for size in _blp_jpeg_size(file):
-            check_pixels(size, name, limits)
+        _check_blp(file, name, limits)
+    elif format_name == "FPX":
+        _check_fpx(opened, name)
     file.pixels(bounded=not in_python)
+
+
+def _check_jpeg(file: GuardedReader, size: tuple[int, int], name: str, limits: Limits) -> None:
+    """Checks the scans of a JPEG file; most have one, as the header tells, and are not gone through."""
+    file.seek(0)
+    if _in_one_scan(file.read(_JPEG_HEAD)):
+        return
+    file.seek(0)
+    _check_scans(file.read(), size, name, limits)
+
+
+def _check_scans(data: bytes, size: tuple[int, int], name: str, limits: Limits) -> None:
+    """Refuses a JPEG whose scans take too long: each goes over the whole picture, even where it holds no data.
+
+    Args:
+        data: A JPEG file of several scans.
+        size: Width and height, in pixels.
+        name: The picture's name in the sentence.
+        limits: The limits; time may grow with the number of pixels beyond the default.
+
+    Raises:
+        ImageError: ``unreadable`` beyond the number of scans that any encoder writes, ``too_large`` where they would
+            take more than ten seconds.
+    """
+    scans, nanoseconds = _count_scans(data, size[0] * size[1])
+    if scans > _MOST_SCANS:
+        raise ImageError(
+            Status.UNREADABLE,
+            f"{name} has {scans:,} scans, more than the {_MOST_SCANS} that any camera or program may write; "
+            "it is made to keep a decoder busy.",
+        )
+    if nanoseconds > _MOST_NANOSECONDS * max(1.0, limits.max_pixels / Limits.max_pixels):
+        raise ImageError(
+            Status.TOO_LARGE,
+            f"{name} has {size[0]} x {size[1]} pixels in {scans} scans, which would take about "
+            f"{nanoseconds / 1e9:.0f} seconds to decode; raise the limit on pixels to read it.",
+        )
+
+
+def _count_scans(data: bytes, pixels: int) -> tuple[int, float]:
+    """Returns the number of scans in a JPEG file, and the nanoseconds that decoding them takes at most."""
+    scans = passes = 0
+    length, per_pass = len(data), _NS_PASS
+    for marker, at in _jpeg_segments(data):
+        if marker == _SOS:
+            scans += 1
+            passes += min(data[at + 2], 4)
+        elif marker in _ARITHMETIC:
+            per_pass = _NS_PASS_ARITHMETIC
+        elif marker == _EOI:
+            length = at  # behind it, a telephone keeps a video
+    return scans, pixels * (_NS_PIXEL + passes * per_pass) + length * _NS_BYTE
+
+
+def _in_one_scan(head: bytes) -> bool:
+    """Whether a JPEG is known to have one scan: a sequential one whose first scan holds all its components."""
+    components = 0
+    for marker, at in _jpeg_segments(head):
+        if marker in _FRAMES:
+            if marker not in _SEQUENTIAL:
+                return False
+            components = head[at + 7]
+        elif marker == _SOS:
+            return head[at + 2] == components
+    return False
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yields the markers of the first picture in JPEG data, and where their segments begin (T.81, annex B).
+
+    What libjpeg skips between segments and in the data of a scan is skipped; that includes the reserved markers below
+    C0, which have no segment that scans could hide in. The end of the picture is the last one; a segment of which the
+    first eight bytes are not all there is left out.
+
+    Raises:
+        EndlessError: If there are more than any encoder writes.
+    """
+    at = 0
+    for _ in range(_MOST_MARKERS):
+        found = _MARKER.search(data, at)
+        if found is None:
+            return
+        marker, at = data[found.end() - 1], found.end()
+        if marker == _EOI:
+            yield marker, at
+        if marker == _EOI or at + 8 > len(data):
+            return
+        if marker >= 0xC0 and marker != _SOI:
+            yield marker, at
+            at += max(2, data[at] << 8 | data[at + 1])
+    raise EndlessError("it is made of too many pieces")
+
+
+def _check_tiff(tags: Any, file: IO[bytes], size: tuple[int, int], name: str, limits: Limits) -> None:
+    """Checks the tiles of a TIFF: libtiff takes memory for a whole one, and each may be a JPEG of many scans.
+
+    libtiff allows a hundred scans, and none in the older kind of JPEG (compression 6), so that a picture of ordinary
+    size needs no look at its tiles.
+    """
+    width, height = tags.get(322), tags.get(323)
+    if isinstance(width, int) and isinstance(height, int):
+        check_pixels((max(width, 1), max(height, 1)), name, limits)
+    cost = _COST["tiff_jpeg_scans"]
+    if tags.get(259) != 7 or size[0] * size[1] * cost <= limits.max_pixels:
+        return
+    offsets = tags.get(324) or tags.get(273) or ()
+    for offset in {offsets} if isinstance(offsets, int) else set(offsets):
+        file.seek(offset)
+        if not _in_one_scan(file.read(_TILE_HEAD)):
+            check_pixels(size, name, limits, cost)
+
+
+def _check_fpx(opened: Any, name: str) -> None:
+    """Refuses JPEG tiles of several scans or with more pixels than a tile has: libjpeg would decode them whole.
+
+    Raises:
+        ImageError: ``unreadable``.
+    """
+    tiles = [tile for tile in opened.tile if tile[0] == "jpeg"]
+    if not tiles:
+        return
+    data = opened.ole.openstream([*opened.stream[:2], "Subimage 0000 Data"])
+    for _, _, offset, _ in tiles:
+        data.seek(offset)
+        head = opened.tile_prefix + data.read(_TILE_HEAD)
+        sizes = [struct.unpack_from(">HH", head, at + 3) for marker, at in _jpeg_segments(head) if marker in _FRAMES]
+        if not _in_one_scan(head) or any(height > 64 or width > 64 for height, width in sizes):
+            raise ImageError(
+                Status.UNREADABLE, f"{name} has a tile that holds another picture than it says; it is broken."
+            )
 
 
 def _not_identified(prefix: bytes, recognised: list[str], name: str) -> ImageError:
@@ -343,8 +510,8 @@ def _embedded_size(head: bytes) -> tuple[int, int]:
     return max(1, abs(width)), max(1, abs(height))
 
 
-def _blp_jpeg_size(file: GuardedReader) -> Iterator[tuple[int, int]]:
-    """Yields the size of the JPEG picture inside a BLP1 texture, whose own header may state another."""
+def _check_blp(file: GuardedReader, name: str, limits: Limits) -> None:
+    """Checks the JPEG picture inside a BLP1 texture, whose own header may state another size."""
     file.seek(0)
     head = file.read(8)
     if head[:4] != b"BLP1" or head[4:8] != bytes(4):
@@ -355,4 +522,8 @@ def _blp_jpeg_size(file: GuardedReader) -> Iterator[tuple[int, int]]:
     tables = struct.unpack("<33I", file.read(132))
     jpeg_header = file.read(tables[32])
     file.seek(tables[0])
-    yield JpegImageFile(io.BytesIO(jpeg_header + file.read(tables[16]))).size
+    jpeg = jpeg_header + file.read(tables[16])
+    size = JpegImageFile(io.BytesIO(jpeg)).size
+    check_pixels(size, name, limits)
+    if not _in_one_scan(jpeg):
+        _check_scans(jpeg, size, name, limits)
