@@ -6,9 +6,14 @@ any moment exactly one entry can be open, and it tells where to look. ``docs/sor
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
+import re
+import stat
 from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from enum import IntEnum
@@ -19,13 +24,12 @@ from gender_cli.results import WriteError, file_key, lock, write_line
 from runtime.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
-__all__ = ["JOURNAL_NAME", "MODES", "VERSION", "Entry", "Header", "Journal", "State", "sync_folder"]
+__all__ = ["JOURNAL_NAME", "MODES", "SETTINGS", "VERSION", "Entry", "Header", "Journal", "State", "sync_folder"]
 
 # Paths as they are in the journal, and a file descriptor:
-# ruff: noqa: PTH117, PTH120, PTH206
+# ruff: noqa: PTH104, PTH108, PTH116, PTH117, PTH118, PTH119, PTH120, PTH206
 
 JOURNAL_NAME = ".gender-classifier-journal.jsonl"
 """Where a sort keeps its journal, in the destination folder, unless told otherwise."""
@@ -33,8 +37,32 @@ JOURNAL_NAME = ".gender-classifier-journal.jsonl"
 MODES = ("copy", "move", "hardlink", "symlink")
 """What can be done with each picture."""
 
-VERSION = 1
-_START = b'{"journal": '
+SETTINGS: Mapping[str, tuple[type, ...]] = {
+    "model": (str,),
+    "variant": (str,),
+    "threshold": (int, float),
+    "faces": (bool,),
+    "detector": (str,),
+    "detector_threshold": (int, float),
+    "detect_size": (int,),
+    "min_face": (int,),
+    "max_faces": (int,),
+    "max_bytes": (int,),
+    "max_pixels": (int,),
+    "exact": (bool,),
+}
+"""The options, by their names on the command line, that decide the answers. Each may also be ``None``: not given."""
+
+_PLACES = frozenset({"model", "detector"})
+"""Settings that say where something lies, so that it is found again. What it is, ``Header.model`` says."""
+
+VERSION = 2
+_FIRST = b'{"journal": %d, "of": "gender-classifier sort"}\n' % VERSION
+"""The first line. It is always the same, so a file that holds a part of it, or it and a part of the next line, is a
+journal that was never finished; and a file that merely starts like one is not taken for it."""
+
+_LONGEST = 1 << 20
+"""More bytes than any line has."""
 
 
 class State(IntEnum):
@@ -57,7 +85,7 @@ _STATES = {
 
 @dataclass(frozen=True)
 class Header:
-    """The first line: what the sort was told.
+    """The second line: what the sort was told.
 
     Attributes:
         source: The folder that pictures come from, absolute, without symbolic links.
@@ -66,6 +94,9 @@ class Header:
         names: Folder by answer (label, status, ``failed``, ``mixed``).
         keep_tree: Whether the folders inside ``source`` are made again inside each answer's folder.
         mixed: Whether photographs whose people differ go to a folder of their own.
+        start: The one file in ``source`` that is sorted, or ``""`` for the whole folder.
+        recursive: Whether the folders inside ``source`` are sorted too.
+        settings: The options that decide the answers, some of :data:`SETTINGS`.
         model: What gave the answers, or ``None`` if unknown.
         token: Random; part of the names of unfinished files, so that they are never somebody else's.
         made: Folders that had to be made for ``destination`` itself, outermost first, absolute.
@@ -77,17 +108,49 @@ class Header:
     names: Mapping[str, str]
     keep_tree: bool = False
     mixed: bool = False
+    start: str = ""
+    recursive: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] | None = None
     token: str = ""
     made: tuple[str, ...] = ()
 
+    @property
+    def start_path(self) -> str:
+        """The folder, or the one file, that is sorted."""
+        return os.path.join(self.source, self.start) if self.start else self.source
+
     def conflict(self, other: Header) -> str | None:
-        """Returns the first setting in which two headers differ, in words, or ``None``."""
-        for name in ("source", "destination", "mode", "names", "keep_tree", "mixed", "model"):
-            mine, theirs = getattr(self, name), getattr(other, name)
+        """Returns the first thing in which two sorts differ, in words, or ``None``."""
+        for (what, mine), (_, theirs) in zip(self._told(), other._told(), strict=True):
             if mine != theirs:
-                return f"{name} is {mine!r} there and {theirs!r} now"
+                return f"{what} was {_shown(mine, theirs)} then and is {_shown(theirs, mine)} now"
         return None
+
+    def _told(self) -> Iterator[tuple[str, Any]]:
+        """Yields what the sort was told, each with its name for people."""
+        yield "SRC", self.start_path
+        yield "DEST", self.destination
+        yield "--mode", self.mode
+        yield "--names", self.names
+        yield "--keep-tree", self.keep_tree
+        yield "--mixed", self.mixed
+        yield "--recursive", self.recursive
+        for name in SETTINGS:
+            if name not in _PLACES:
+                yield f"--{name.replace('_', '-')}", self.settings.get(name)
+        yield "the model", self.model
+
+
+def _shown(value: Any, other: Any) -> str:
+    """Returns a setting for people; of a table only what is not the same in the other one."""
+    if isinstance(value, Mapping):
+        others = other if isinstance(other, Mapping) else {}
+        differing = {name: what for name, what in value.items() if name not in others or others[name] != what}
+        return ", ".join(f"{name}={_shown(what, None)}" for name, what in differing.items()) or "without these"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "not given" if value is None else printable(str(value))
 
 
 @dataclass(frozen=True)
@@ -116,15 +179,22 @@ class Entry:
         _check_inside(self.src)
         _check_inside(self.dst)
 
+    @property
+    def key(self) -> bytes:
+        """Stands for the picture as it was: path, size, mtime."""
+        return file_key(self.src, self.size, self.mtime_ns)
+
 
 def _check_inside(path: str) -> None:
     names = path.replace(os.altsep or os.sep, os.sep).split(os.sep)
     if not path or os.path.isabs(path) or os.path.splitdrive(path)[0] or os.pardir in names or "\0" in path:
         raise ValueError(f"{path!r} leads out of the sorted folders")
+    os.fsencode(path)  # what no file can be called is a ValueError too
 
 
 _ENTRY_FIELDS = frozenset(entry.name for entry in fields(Entry))
 _HEADER_FIELDS = frozenset(entry.name for entry in fields(Header))
+_EQUAL_FIELDS = frozenset({"op", "src", "dst", "size", "mtime_ns", "outcome"})
 
 
 @dataclass
@@ -133,44 +203,56 @@ class _Contents:
 
     offsets: array[int] = field(default_factory=lambda: array("q"))
     states: bytearray = field(default_factory=bytearray)
-    keys: list[bytes] = field(default_factory=list)
-    outcomes: list[str] = field(default_factory=list)
-    equal: dict[bytes, str] = field(default_factory=dict)
+    equal: dict[bytes, int] = field(default_factory=dict)  # where the line is
     folders: list[str] = field(default_factory=list)
 
 
 @final
 class Journal:
-    """An open journal. Only one process at a time can have it open for writing, where the system can lock files."""
+    """An open journal. Only one process at a time can have it open for writing, where the system can lock files.
 
-    def __init__(self, path: str, descriptor: int, header: Header, contents: _Contents, length: int) -> None:
+    A journal that lies in folders which the sort itself makes cannot be there before them, nor after them. It is
+    started beside the outermost of them and moved in (:meth:`arrive`), and moved out again (:meth:`step_aside`) before
+    they are removed. So at every moment it tells what is to be done, and :meth:`open` finds it in either place.
+    """
+
+    def __init__(
+        self, path: str, place: str, descriptor: int, header: Header, contents: _Contents, length: int
+    ) -> None:
         self.path = path
         self.header = header
+        self._place = place  # where it is; elsewhere than at ``path`` while it waits aside
         self._descriptor = descriptor
         self._contents = contents
         self._length = length
-        self._words: dict[str, str] = {}
 
     @classmethod
     def create(cls, path: str, header: Header) -> Journal:
-        """Starts a journal; what a killed start left of one is overwritten.
+        """Starts a journal, aside if the folder that it belongs in is still to be made.
+
+        What a killed start left of one is overwritten.
 
         Raises:
             OptionError: If it cannot be written, is in use or holds something.
         """
         shown = printable(path)
+        place = _aside(path, header.made) or path
+        descriptor = _open_regular(place, _FLAGS | os.O_CREAT, shown)
+        journal = cls(path, place, descriptor, header, _Contents(), 0)
         try:
-            descriptor = os.open(path, _FLAGS | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise OptionError(f"The journal {shown} cannot be written: {error.strerror}.") from error
-        journal = cls(path, descriptor, header, _Contents(), 0)
-        try:
-            lock(descriptor, f"{shown} belongs to a sort that is still running.")
-            if not _is_torn_start(os.read(descriptor, 1 << 20)):
-                raise OptionError(f"{shown} is no journal of a sort; name another file with --journal.")
+            try:
+                _claim(descriptor, place, shown)
+            except FileNotFoundError as error:
+                raise OptionError(f"{shown} was taken away while it was being opened; start again.") from error
+            if not _is_unfinished(descriptor):
+                raise _foreign(shown)
             os.ftruncate(descriptor, 0)
-            journal._append({"journal": VERSION, **asdict(header)}, sync=True)
-            sync_folder(os.path.dirname(path))
+            journal._write(_FIRST)
+            journal._append(asdict(header), sync=True)
+            sync_folder(os.path.dirname(place))
+        except WriteError:
+            journal.remove()
+            raise
         except BaseException:
             journal.close()
             raise
@@ -181,56 +263,101 @@ class Journal:
         """Opens a journal; a torn last line is cut off.
 
         Raises:
-            FileNotFoundError: If there is none, or none whose first line was finished.
+            FileNotFoundError: If there is none, or none whose first lines were finished.
             OptionError: If it cannot be read, is in use, or is not a journal of this version.
         """
+        waiting = [place for place in _asides(path) if os.path.lexists(place)]
+        for place in (path, *waiting):
+            with suppress(FileNotFoundError):
+                return cls._open(path, place, write=write)
+        raise FileNotFoundError(errno.ENOENT, "There is no journal", path)
+
+    @classmethod
+    def _open(cls, path: str, place: str, *, write: bool) -> Journal:
         shown = printable(path)
-        try:
-            descriptor = os.open(path, _FLAGS if write else os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise OptionError(f"The journal {shown} cannot be opened: {error.strerror}.") from error
+        descriptor = _open_regular(place, _FLAGS if write else os.O_RDONLY | getattr(os, "O_BINARY", 0), shown)
         try:
             if write:
-                lock(descriptor, f"{shown} belongs to a sort that is still running.")
-            header, contents, length = _read(descriptor, shown)
+                _claim(descriptor, place, shown)
+            found = _read(descriptor, shown)
+            if found is None:
+                # Where only a sort puts a file, what was never finished goes; else --undo would leave it for ever.
+                if write and (place != path or os.path.basename(path) == JOURNAL_NAME):
+                    os.unlink(place)
+                raise FileNotFoundError(errno.ENOENT, "It holds no finished line", place)
+            header, contents, length = found
             if write:
                 os.ftruncate(descriptor, length)
         except BaseException:
             os.close(descriptor)
             raise
-        return cls(path, descriptor, header, contents, length)
+        return cls(path, place, descriptor, header, contents, length)
 
-    def held(self, *, with_done: bool) -> dict[bytes, str]:
-        """Returns the answers given already, by :func:`gender_cli.results.file_key`.
+    def arrive(self) -> None:
+        """Moves a journal that waits aside to where it belongs; the folder must be there.
 
-        Args:
-            with_done: Whether the pictures that were put somewhere count, or only those whose equal was there already.
+        Raises:
+            OptionError: If it cannot be moved.
         """
-        contents = self._contents
-        held = dict(contents.equal)
-        if with_done:
-            done = (index for index, state in enumerate(contents.states) if state == State.DONE)
-            held.update((contents.keys[index], contents.outcomes[index]) for index in done)
-        return held
+        if self._place == self.path:
+            return
+        try:
+            if os.path.lexists(self.path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            self._rename(self.path)
+        except OSError as error:
+            raise OptionError(f"The journal {printable(self.path)} cannot be written: {error.strerror}.") from error
 
-    def outcomes(self) -> Iterator[str]:
-        """Yields the answer of every picture that was put somewhere."""
-        contents = self._contents
-        for outcome, state in zip(contents.outcomes, contents.states, strict=True):
-            if state == State.DONE:
-                yield outcome
+    def step_aside(self) -> bool:
+        """Moves the journal out of the folders that the sort made, so that they can be removed first.
+
+        Returns:
+            Whether it lies outside them now; if not, they can only be removed after it.
+        """
+        aside = _aside(self.path, self.header.made)
+        if aside is not None and self._place == self.path and not os.path.lexists(aside):
+            with suppress(OSError):
+                self._rename(aside)
+        return aside is None or self._place == aside
+
+    def remove(self) -> None:
+        """Deletes the journal and closes it."""
+        if os.name != "posix":  # an open file cannot be deleted there
+            self.close()
+        os.unlink(self._place)
+        self.close()
+
+    def _rename(self, target: str) -> None:
+        if os.name != "posix":  # an open file cannot be renamed there
+            os.close(self._descriptor)
+            self._descriptor = -1
+        try:
+            os.rename(self._place, target)
+            sync_folder(os.path.dirname(target))
+            self._place = target
+        finally:
+            if self._descriptor < 0:
+                self._descriptor = os.open(self._place, _FLAGS)
+
+    def equals(self) -> Iterator[tuple[bytes, str, str]]:
+        """Yields key, answer and the path below the destination of what was equal, for pictures left for that."""
+        for key, offset in self._contents.equal.items():
+            record = self._record(offset)
+            yield key, record["outcome"], record["dst"]
 
     def folders(self) -> list[str]:
         """Returns the folders that the sort made below the destination, in the order of making."""
         return list(self._contents.folders)
 
+    def has(self, state: State) -> bool:
+        """Returns whether any entry is in this state."""
+        return state in self._contents.states
+
     def entries(self, *states: State) -> Iterator[Entry]:
         """Yields the entries in these states, the last one first."""
         for index in reversed(range(len(self._contents.offsets))):
             if self._contents.states[index] in states:
-                yield self._entry(index)
+                yield _entry(self._record(self._contents.offsets[index]))
 
     def intend(self, src: str, dst: str, *, sha256: str, size: int, mtime_ns: int, outcome: str) -> Entry:
         """Writes an intent, and returns when it is on the disk.
@@ -242,10 +369,7 @@ class Journal:
         entry = Entry(len(contents.states), src, dst, sha256, size, mtime_ns, outcome)
         offset = self._length
         self._append({"op": "place", **asdict(entry)}, sync=True)
-        contents.offsets.append(offset)
-        contents.states.append(State.OPEN)
-        contents.keys.append(file_key(src, size, mtime_ns))
-        contents.outcomes.append(self._words.setdefault(outcome, outcome))
+        _add(entry, contents, offset)
         return entry
 
     def mark(self, entry: Entry, state: State) -> None:
@@ -262,8 +386,9 @@ class Journal:
 
     def note_equal(self, src: str, dst: str, *, size: int, mtime_ns: int, outcome: str) -> None:
         """Writes that a picture stays where it is, because ``dst`` has the same content."""
+        offset = self._length
         self._append({"op": "equal", "src": src, "dst": dst, "size": size, "mtime_ns": mtime_ns, "outcome": outcome})
-        self._contents.equal[file_key(src, size, mtime_ns)] = outcome
+        self._contents.equal[file_key(src, size, mtime_ns)] = offset
 
     def forget_equal(self) -> None:
         """Writes that what was equal once need not be so any more, since files are being taken away."""
@@ -275,15 +400,11 @@ class Journal:
         self._append({"op": "mkdir", "path": path}, sync=True)
         self._contents.folders.append(path)
 
-    def sync(self) -> None:
-        """Returns when everything written is on the disk."""
-        with suppress(OSError):  # a file system without fsync
-            os.fsync(self._descriptor)
-
     def close(self) -> None:
         """Closes the journal."""
         if self._descriptor >= 0:
-            self.sync()
+            with suppress(OSError):
+                os.fsync(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -296,22 +417,106 @@ class Journal:
         self.close()
 
     def _append(self, record: Mapping[str, Any], *, sync: bool = False) -> None:
-        line = json.dumps(record).encode("ascii") + b"\n"
+        self._write(json.dumps(record).encode("ascii") + b"\n", sync=sync)
+
+    def _write(self, line: bytes, *, sync: bool = False) -> None:
         try:
             write_line(self._descriptor, line, self._length)
+            self._length += len(line)
+            if sync:
+                _sync(self._descriptor)
         except OSError as error:
             raise WriteError(f"The journal {printable(self.path)} cannot be written: {error.strerror}.") from error
-        self._length += len(line)
-        if sync:
-            self.sync()
 
-    def _entry(self, index: int) -> Entry:
+    def _record(self, offset: int) -> dict[str, Any]:
         with open(self._descriptor, "rb", closefd=False) as file:
-            file.seek(self._contents.offsets[index])
-            return _entry(json.loads(file.readline()))
+            file.seek(offset)
+            record: dict[str, Any] = json.loads(file.readline())
+            return record
 
 
 _FLAGS = os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0)
+
+
+def _open_regular(path: str, flags: int, shown: str) -> int:
+    """Opens a regular file; anything else is neither waited for nor touched.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        OptionError: If it cannot be opened, or is something else.
+    """
+    something_else = OptionError(
+        f"{shown} is no regular file, so it is no journal of a sort; name another with --journal."
+    )
+    try:
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                raise something_else
+        descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
+    except FileNotFoundError:
+        if flags & os.O_CREAT:
+            raise OptionError(f"The journal {shown} cannot be written: there is no such folder.") from None
+        raise
+    except OptionError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise OptionError(f"The journal {shown} cannot be opened: {reason}.") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # it took the file's place after the look
+        os.close(descriptor)
+        raise something_else
+    return descriptor
+
+
+def _claim(descriptor: int, place: str, shown: str) -> None:
+    """Locks an open journal for this process.
+
+    Raises:
+        OptionError: If another process has it.
+        FileNotFoundError: If another process removed it, or moved it, before the lock was taken.
+    """
+    lock(descriptor, f"{shown} belongs to a sort that is still running.")
+    if not os.path.samestat(os.fstat(descriptor), os.stat(place)):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), place)
+
+
+def _aside_name(path: str) -> str:
+    return f".gender-classifier-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}.jsonl"
+
+
+def _resolved(path: str) -> str:
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+
+
+def _aside(path: str, made: Iterable[str]) -> str | None:
+    """Returns where a journal waits that lies in a folder of ``made``; ``None`` if it lies in none of them."""
+    outermost = next(iter(made), None)
+    resolved = _resolved(path)
+    if outermost is None or not resolved.startswith(outermost + os.sep):
+        return None
+    return os.path.join(os.path.dirname(outermost), _aside_name(resolved))
+
+
+def _asides(path: str) -> Iterator[str]:
+    """Yields every place where this journal may wait."""
+    resolved = _resolved(path)
+    folder = os.path.dirname(resolved)
+    while folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+        yield os.path.join(folder, _aside_name(resolved))
+
+
+def _sync(descriptor: int) -> None:
+    """Returns when what was written is on the disk, where the file system can tell.
+
+    Raises:
+        OSError: If it could not be written after all: some file systems notice a full disk only now.
+    """
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
 
 
 def sync_folder(folder: str) -> None:
@@ -326,76 +531,173 @@ def sync_folder(folder: str) -> None:
             os.close(descriptor)
 
 
-def _is_torn_start(content: bytes) -> bool:
-    """Whether a file is empty or holds no more than a first line that was never finished."""
-    head = content.rstrip(b"\0")
-    return b"\n" not in head and (head.startswith(_START) or _START.startswith(head))
-
-
-def _entry(record: dict[str, Any]) -> Entry:
-    if set(record) - {"op"} != _ENTRY_FIELDS:
-        raise ValueError("its fields are not those of an entry")
-    record.pop("op", None)
-    return Entry(**record)
-
-
-def _read(descriptor: int, shown: str) -> tuple[Header, _Contents, int]:
-    """Reads a journal from its start; returns also where its last whole line ends."""
-    contents = _Contents()
-    words: dict[str, str] = {}
-    header: Header | None = None
-    end = 0
+def _is_unfinished(descriptor: int) -> bool:
+    """Whether a file is empty or holds no more than a start that was never finished."""
+    if os.fstat(descriptor).st_size > _LONGEST:
+        return False
     with open(descriptor, "rb", closefd=False) as file:
-        for number, line in enumerate(file, start=1):
+        return _is_torn_start(file.read())
+
+
+def _is_torn_start(content: bytes) -> bool:
+    head = content.rstrip(b"\0")  # a power cut can leave zeros where a line should be
+    if head.startswith(_FIRST):
+        return _is_torn(head[len(_FIRST) :], b'{"source": "')
+    return _FIRST.startswith(head)
+
+
+def _is_torn(tail: bytes, start: bytes) -> bool:
+    tail = tail.rstrip(b"\0")
+    return b"\n" not in tail and (tail.startswith(start) or start.startswith(tail))
+
+
+def _foreign(shown: str) -> OptionError:
+    return OptionError(f"{shown} is no journal of a sort, so it is left as it is; name another file with --journal.")
+
+
+def _read(descriptor: int, shown: str) -> tuple[Header, _Contents, int] | None:
+    """Reads a journal from its start; returns also where its last whole line ends, or ``None`` if it has no header.
+
+    Raises:
+        OptionError: If it is no journal of this version.
+    """
+    with open(descriptor, "rb", closefd=False) as file:
+        first = file.readline(_LONGEST)
+        if first != _FIRST:
+            if _is_torn_start(first) and not file.read(1):
+                return None
+            _refuse_version(first, shown)
+            raise _foreign(shown)
+        contents = _Contents()
+        header: Header | None = None
+        end, number = len(first), 1
+        while line := file.readline(_LONGEST):
+            number += 1
             if not line.endswith(b"\n"):
-                if header is None and not _is_torn_start(line):
-                    raise OptionError(f"{shown} is no journal of a sort.")
+                if file.read(1) or not _is_torn(line, b'{"source": "' if header is None else b'{"op": "'):
+                    raise _damaged(shown, number, "it is no line of a journal")
                 break
             try:
                 record = json.loads(line)
                 if header is None:
                     header = _header(record)
                 else:
-                    _take(record, contents, words, end)
-            except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-                raise OptionError(f"{shown} is no journal that this version reads: line {number}: {error}.") from error
+                    _take(record, contents, end)
+            except (ValueError, TypeError, AttributeError) as error:
+                raise _damaged(shown, number, error) from error
+            except KeyError as error:
+                raise _damaged(shown, number, f"it has no {error}") from error
+            except RecursionError as error:
+                raise _damaged(shown, number, "it is nested too deep") from error
             end += len(line)
-    if header is None:
-        raise FileNotFoundError(f"{shown} holds no finished line")
-    return header, contents, end
+    return None if header is None else (header, contents, end)
+
+
+def _damaged(shown: str, number: int, reason: object) -> OptionError:
+    return OptionError(
+        f"{shown} is damaged, or no journal of this version, so nothing is done. "
+        f"Line {number}: {printable(str(reason))[:500]}."
+    )
+
+
+def _refuse_version(first: bytes, shown: str) -> None:
+    """Raises an OptionError if a line is the first one of a journal of another version."""
+    try:
+        version = json.loads(first)["journal"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return
+    if type(version) is int and 0 < version < 1000 and first.endswith(b"\n"):
+        raise OptionError(
+            f"{shown} is a journal of version {version}, and this gender-classifier reads version {VERSION} only. "
+            "The one that wrote it can go on with it or undo it."
+        )
 
 
 def _header(record: dict[str, Any]) -> Header:
-    if record.get("journal") != VERSION:
-        raise ValueError(f"its version is {record.get('journal')!r}, not {VERSION}")
-    record.pop("journal")
     if set(record) != _HEADER_FIELDS:
         raise ValueError("its fields are not those of this version")
-    record["made"] = tuple(record["made"])
-    header = Header(**record)
-    if header.mode not in MODES:
-        raise ValueError(f"the mode {header.mode!r} is not known")
-    for path in (header.source, header.destination, *header.made):
-        if not os.path.isabs(path):
-            raise ValueError(f"{path!r} is not absolute")
-    return header
+    for name in ("source", "destination"):
+        _check_absolute(record[name])
+    for name in ("keep_tree", "mixed", "recursive"):
+        _check(type(record[name]) is bool, name, record[name])
+    _check(record["mode"] in MODES, "mode", record["mode"])
+    _check(record["start"] == "" or os.sep not in record["start"], "start", record["start"])
+    if record["start"]:
+        _check_inside(record["start"])
+    for name, value in record["names"].items():
+        _check(isinstance(value, str), name, value)
+    _check(record["model"] is None or isinstance(record["model"], dict), "model", record["model"])
+    for name, value in record["settings"].items():
+        _check_setting(name, value)
+    _check(re.fullmatch("[0-9a-f]*", record["token"]) is not None, "token", record["token"])
+    for path in record["made"]:
+        _check_absolute(path)
+        inside = f"{record['destination']}{os.sep}".startswith(f"{path.rstrip(os.sep)}{os.sep}")
+        _check(inside, "made", path)  # what an undo will remove
+    return Header(**{**record, "made": tuple(record["made"])})
 
 
-def _take(record: dict[str, Any], contents: _Contents, words: dict[str, str], offset: int) -> None:
+def _check_absolute(path: str) -> None:
+    if not os.path.isabs(path) or "\0" in path:
+        raise ValueError(f"{path!r} is not absolute")
+    os.fsencode(path)
+
+
+def _check_setting(name: str, value: Any) -> None:
+    _check(name in SETTINGS and (value is None or type(value) in SETTINGS[name]), name, value)
+    if isinstance(value, str):
+        _check("\0" not in value, name, value)
+        os.fsencode(value)
+    elif isinstance(value, (int, float)):
+        _check(-_HUGE <= value < _HUGE, name, value)
+
+
+def _check(holds: bool, name: str, value: object) -> None:
+    if not holds:
+        raise ValueError(f"{value!r} cannot be its {name}")
+
+
+_HUGE = 1 << 63
+
+
+def _check_facts(record: dict[str, Any]) -> None:
+    """Checks what an entry and a note of an equal file both have."""
+    for name in ("src", "dst", "outcome"):
+        _check(isinstance(record[name], str), name, record[name])
+    for name in ("size", "mtime_ns"):
+        _check(type(record[name]) is int and -_HUGE <= record[name] < _HUGE, name, record[name])
+
+
+def _entry(record: dict[str, Any]) -> Entry:
+    if set(record) != _ENTRY_FIELDS | {"op"}:
+        raise ValueError("its fields are not those of an entry")
+    _check_facts(record)
+    _check(re.fullmatch("[0-9a-f]{64}", record["sha256"]) is not None, "sha256", record["sha256"])
+    return Entry(**{name: record[name] for name in _ENTRY_FIELDS})
+
+
+def _add(entry: Entry, contents: _Contents, offset: int) -> None:
+    contents.offsets.append(offset)
+    contents.states.append(State.OPEN)
+    contents.equal.pop(entry.key, None)  # it was asked again, because its equal had gone
+
+
+def _take(record: dict[str, Any], contents: _Contents, offset: int) -> None:
     op = record["op"]
     if op == "place":
         entry = _entry(record)
-        if entry.id != len(contents.states):
-            raise ValueError(f"entry {entry.id} comes where {len(contents.states)} is due")
-        contents.offsets.append(offset)
-        contents.states.append(State.OPEN)
-        contents.keys.append(file_key(entry.src, entry.size, entry.mtime_ns))
-        contents.outcomes.append(words.setdefault(entry.outcome, entry.outcome))
+        _check(type(entry.id) is int and entry.id == len(contents.states), "id", entry.id)
+        _add(entry, contents, offset)
     elif op in _STATES:
-        contents.states[record["id"]] = _STATES[op]
+        number = record["id"]
+        _check(type(number) is int and 0 <= number < len(contents.states), "id", number)
+        contents.states[number] = _STATES[op]
     elif op == "equal":
-        key = file_key(record["src"], record["size"], record["mtime_ns"])
-        contents.equal[key] = words.setdefault(record["outcome"], record["outcome"])
+        if set(record) != _EQUAL_FIELDS:
+            raise ValueError("its fields are not those of an equal file")
+        _check_facts(record)
+        _check_inside(record["dst"])
+        contents.equal[file_key(record["src"], record["size"], record["mtime_ns"])] = offset
     elif op == "mkdir":
         _check_inside(record["path"])
         contents.folders.append(record["path"])

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from gender_cli.arguments import model_options
 from gender_cli.classify import load_options, predictions, say
 from gender_cli.inputs import expand, printable
-from gender_cli.placing import MODES
+from gender_cli.journal import SETTINGS
+from gender_cli.placing import MODES, digest
 from gender_cli.results import MIXED
 from gender_cli.sort_options import FAILED, SortOptions, SortTally, resolve
 from gender_cli.sorter import Sorter, open_journal, run_sort
@@ -30,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["SortOptions", "SortTally", "build_parser", "parse_names", "run", "run_sort", "undo"]
 
 # Paths are strings all through, as the journal keeps them:
-# ruff: noqa: PTH112
+# ruff: noqa: PTH100, PTH112
 
 _EPILOG = """\
 Nothing is ever overwritten: a picture whose equal is there already stays where it is, and a different one of the same
@@ -44,6 +49,16 @@ examples:
 
 exit codes: 0 every picture was classified and put somewhere; 1 at least one was not; 2 wrong use or no model
 """
+
+_DEFAULTS: Mapping[str, Any] = {
+    "mode": "copy",
+    "names": {},
+    "keep_tree": False,
+    "mixed": False,
+    "recursive": True,
+    "exact": True,
+    "min_face": 0,
+}
 
 _KEYS = (FEMALE, MALE, UNCERTAIN, MIXED, FAILED, *(str(status) for status in Status if status is not Status.OK))
 
@@ -73,7 +88,6 @@ def build_parser() -> argparse.ArgumentParser:
     sorting.add_argument(
         "--recursive",
         action=argparse.BooleanOptionalAction,
-        default=True,
         help="take the folders inside SRC too, or not (default: they are taken)",
     )
     sorting.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
@@ -83,7 +97,8 @@ def build_parser() -> argparse.ArgumentParser:
     journal.add_argument("--resume", metavar="JOURNAL", help="go on with the sort of this journal, or of this DEST")
     journal.add_argument("--undo", metavar="JOURNAL", help="put everything back that this journal, or DEST's, tells of")
     model_options(parser)
-    parser.set_defaults(run=run)
+    # None is what was not given: --resume takes that from the journal, and it has its default otherwise.
+    parser.set_defaults(**dict.fromkeys(_DEFAULTS), run=run)
     return parser
 
 
@@ -131,40 +146,47 @@ def _undo(arguments: argparse.Namespace) -> int:
 
 def _options(arguments: argparse.Namespace) -> SortOptions:
     if arguments.resume is not None:
-        return _resumed(arguments)
-    if arguments.source is None or arguments.destination is None:
+        _take_from_journal(arguments)
+    elif arguments.source is None or arguments.destination is None:
         raise OptionError("Give SRC and DEST: the folder to sort, and the folder to sort into.")
+    for name, value in _DEFAULTS.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
     return SortOptions(
         source=arguments.source,
         destination=arguments.destination,
-        mode=arguments.mode or "copy",
-        names=arguments.names or {},
+        mode=arguments.mode,
+        names=arguments.names,
         keep_tree=arguments.keep_tree,
         mixed=arguments.mixed,
         journal=arguments.journal,
         dry_run=arguments.dry_run,
+        recursive=arguments.recursive,
     )
 
 
-def _resumed(arguments: argparse.Namespace) -> SortOptions:
-    """Takes the settings from the journal; those given again must not differ."""
+def _take_from_journal(arguments: argparse.Namespace) -> None:
+    """Sets what was not given to what the journal's sort was told. What was given is compared later, by the sorter."""
     if arguments.journal is not None:
         raise OptionError("--resume JOURNAL names the journal already; leave out --journal.")
     with open_journal(arguments.resume, write=False) as journal:
         header = journal.header
-    options = SortOptions(
-        source=header.source if arguments.source is None else arguments.source,
-        destination=header.destination if arguments.destination is None else arguments.destination,
-        mode=arguments.mode or header.mode,
-        names=arguments.names or header.names,
-        keep_tree=arguments.keep_tree or header.keep_tree,
-        mixed=arguments.mixed or header.mixed,
-        journal=journal.path,
-        dry_run=arguments.dry_run,
-    )
     if arguments.source is None and not os.path.isdir(header.source):
         raise OptionError(f"The folder {printable(header.source)}, which the journal is about, is not there.")
-    return options
+    told = {
+        "source": header.start_path,
+        "destination": header.destination,
+        "mode": header.mode,
+        "names": header.names,
+        "keep_tree": header.keep_tree,
+        "mixed": header.mixed,
+        "recursive": header.recursive,
+        **header.settings,
+    }
+    for name, value in told.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
+    arguments.journal = journal.path
 
 
 def _sort(arguments: argparse.Namespace, options: SortOptions) -> int:
@@ -176,36 +198,92 @@ def _sort(arguments: argparse.Namespace, options: SortOptions) -> int:
     if not arguments.quiet:
         for notice in classifier.notices:
             say(notice)
-    options = replace(options, model=_describe(classifier))
+    options = replace(options, model=_describe(classifier), settings=_settings(classifier, arguments.model))
     with Sorter(options, report=say, plan=_print if options.dry_run else None) as sorter:
         items = expand(
             [sorter.start],
-            recursive=arguments.recursive,
+            recursive=options.recursive,
             exclude=[sorter.destination] if os.path.isdir(sorter.destination) else [],
             follow_folder_links=False,
         )
         stream = predictions(
             classifier, sorter.missing(items), batch_size=arguments.batch_size, workers=arguments.workers
         )
-        # Closing ends the decoding threads, also when nothing more can be written.
-        with closing(cast("Generator[Prediction]", stream)):
-            for prediction in _with_progress(stream, quiet=arguments.quiet):
-                sorter.put(str(prediction.path), prediction)
-        if not arguments.quiet:
-            _epilogue(sorter)
+        try:
+            # Closing ends the decoding threads, also when nothing more can be written.
+            with closing(cast("Generator[Prediction]", stream)):
+                for prediction in _with_progress(stream, quiet=arguments.quiet):
+                    sorter.put(str(prediction.path), prediction)
+        except KeyboardInterrupt:
+            if not arguments.quiet:
+                say("stopped; the same command goes on from here.")
+            raise
+        finally:  # also then, and on a full disk: what was done until there stays done
+            if not arguments.quiet:
+                _epilogue(sorter)
         return sorter.tally.exit_code
 
 
 def _describe(classifier: Classifier) -> dict[str, Any]:
-    """Returns what decides the answers, as the journal keeps it."""
-    source = classifier.manifest.source
-    return {
-        "name": classifier.manifest.name,
-        "revision": source.revision or source.digest,
-        "variant": classifier.variant,
-        "threshold": classifier.options.threshold,
-        "faces": classifier.finds_faces,
+    """Returns what gives the answers, as the journal keeps it: the weights, the rule, the detector.
+
+    With :func:`_settings` it is all that decides them. What only decides how fast they come (provider, threads, batch
+    size) may change from run to run.
+    """
+    from dataclasses import asdict
+
+    manifest, variant = classifier.manifest, classifier.bundle.variant(classifier.options.variant)
+    rule = {
+        "weights": variant.sha256,
+        "processor": manifest.files[manifest.processor.file].sha256,
+        "type": manifest.architecture.model_type,
+        "labels": [asdict(label) for label in manifest.labels],
+        "activation": manifest.activation,
+        "framing": asdict(manifest.framing),
+        "temperature": manifest.decision.temperature,
+        "thresholds": manifest.decision.thresholds,
     }
+    detector = _detector(classifier)
+    return {
+        "name": manifest.name,
+        "revision": manifest.source.revision or manifest.source.digest,
+        "variant": classifier.variant,
+        "sha256": hashlib.sha256(json.dumps(rule, sort_keys=True).encode()).hexdigest(),
+        "detector": None if detector is None else digest(detector),
+    }
+
+
+def _settings(classifier: Classifier, named: str | None) -> dict[str, Any]:
+    """Returns the options that decide the answers, as they are in effect, by :data:`~gender_cli.journal.SETTINGS`."""
+    from runtime.detector import DEFAULT_DETECT_SIZE, DEFAULT_THRESHOLD
+    from runtime.locate import MODEL_VARIABLE
+
+    options = classifier.options
+    folder = classifier.bundle.path.resolve()
+    named = named or os.environ.get(MODEL_VARIABLE)
+    own = {
+        # A name stays one; a folder is to be found from anywhere, and so is what was the default this time.
+        "model": named if named and Path(named).expanduser().resolve() != folder else str(folder),
+        "variant": classifier.variant,
+        "faces": classifier.finds_faces,
+        "detector": _detector(classifier),
+        "detector_threshold": DEFAULT_THRESHOLD if options.detector_threshold is None else options.detector_threshold,
+        "detect_size": options.detect_size or DEFAULT_DETECT_SIZE,
+        "max_bytes": options.limits.max_bytes,
+        "max_pixels": options.limits.max_pixels,
+    }
+    return {name: own[name] if name in own else getattr(options, name) for name in SETTINGS}
+
+
+def _detector(classifier: Classifier) -> str | None:
+    """Returns the path of the face detector in use."""
+    if not classifier.finds_faces:
+        return None
+    from runtime.detector import installed
+
+    named = classifier.options.detector
+    path = Path(named) if named else installed()
+    return None if path is None else os.path.abspath(path.expanduser())
 
 
 def _epilogue(sorter: Sorter) -> None:

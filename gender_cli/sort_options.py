@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gender_cli.inputs import printable
+from gender_cli.journal import JOURNAL_NAME, Journal
 from gender_cli.placing import MODES
 from gender_cli.vocabulary import display
 from runtime.errors import OptionError
 from runtime.prediction import Status
 
-__all__ = ["FAILED", "STATUSES", "SortOptions", "SortTally", "resolve"]
+__all__ = ["FAILED", "STATUSES", "Places", "SortOptions", "SortTally", "resolve"]
 
-# ruff: noqa: PTH100, PTH110, PTH112, PTH116, PTH117, PTH120
+# ruff: noqa: PTH100, PTH110, PTH112, PTH116, PTH117, PTH118, PTH120
 
 FAILED = "failed"
 """The folder's key for pictures that could not be classified; a status of its own may have another folder."""
@@ -38,6 +39,8 @@ class SortOptions:
         mixed: Put photographs whose people differ into a folder of their own.
         journal: The journal's file; by default :data:`~gender_cli.journal.JOURNAL_NAME` in ``destination``.
         dry_run: Write nothing.
+        recursive: Whether the folders inside ``source`` are sorted too; for the journal.
+        settings: The options that decide the answers, some of :data:`~gender_cli.journal.SETTINGS`; for the journal.
         model: What gives the answers, for the journal; a sort is not gone on with by another model.
     """
 
@@ -49,6 +52,8 @@ class SortOptions:
     mixed: bool = False
     journal: str | None = None
     dry_run: bool = False
+    recursive: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -107,17 +112,37 @@ class SortTally:
         return f"{text}; {self.held} of them by an earlier run." if self.held else f"{text}."
 
 
-def resolve(options: SortOptions) -> tuple[str, str]:
-    """Returns the two folders of a sort, absolute and without symbolic links.
+@dataclass(frozen=True)
+class Places:
+    """Where a sort works, all absolute.
+
+    Attributes:
+        source: The folder sorted, without symbolic links.
+        start: The one file in it that is to be sorted, or ``""`` for the whole folder.
+        destination: The folder sorted into, without symbolic links.
+        journal: The journal's file.
+    """
+
+    source: str
+    start: str
+    destination: str
+    journal: str
+
+
+def resolve(options: SortOptions) -> Places:
+    """Returns where a sort works.
 
     Raises:
-        OptionError: If they cannot be those of a sort.
+        OptionError: If the folders cannot be those of a sort.
     """
-    source, destination = os.path.realpath(options.source), os.path.realpath(options.destination)
+    source, start, destination = os.path.realpath(options.source), "", os.path.realpath(options.destination)
+    journal = os.path.abspath(options.journal or os.path.join(destination, JOURNAL_NAME))
     if not os.path.isdir(source):
-        if not os.path.exists(source):
+        folder, start = os.path.split(os.path.abspath(options.source))
+        source = os.path.realpath(folder)
+        # A picture that a sort has moved is not there any more, and the same command may be given again.
+        if not os.path.exists(options.source) and not _tells_of(journal, source, start):
             raise OptionError(f"There is no folder {printable(options.source)} to sort.")
-        source = os.path.realpath(os.path.dirname(os.path.abspath(options.source)))
     if source == destination:
         raise OptionError("SRC and DEST are the same folder; a folder inside it can be DEST, or one beside it.")
     if os.path.lexists(destination) and not os.path.isdir(destination):
@@ -128,4 +153,13 @@ def resolve(options: SortOptions) -> tuple[str, str]:
             above = os.path.dirname(above)
         if os.stat(source).st_dev != os.stat(above).st_dev:
             raise OptionError("Hard links need SRC and DEST on one file system; --mode copy or symlink works on two.")
-    return source, destination
+    return Places(source, start, destination, journal)
+
+
+def _tells_of(journal: str, source: str, start: str) -> bool:
+    """Whether a journal is that of the sort of one file."""
+    try:
+        with Journal.open(journal, write=False) as opened:
+            return (opened.header.source, opened.header.start) == (source, start)
+    except (OSError, OptionError):
+        return False

@@ -7,6 +7,7 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, final
 
 from gender_cli.inputs import printable
@@ -14,7 +15,7 @@ from gender_cli.journal import JOURNAL_NAME, Entry, Header, Journal, State
 from gender_cli.naming import Namer
 from gender_cli.placing import digest, place, settle, withdraw
 from gender_cli.results import WriteError, file_key, outcome
-from gender_cli.sort_options import STATUSES, SortOptions, SortTally, resolve
+from gender_cli.sort_options import STATUSES, Places, SortOptions, SortTally, resolve
 from runtime.errors import OptionError
 from runtime.prediction import Status
 
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from gender_cli.inputs import Item
     from runtime.prediction import Prediction
 
-__all__ = ["Sorter", "open_journal", "part_name", "run_sort", "settle_open"]
+__all__ = ["Sorter", "check_destination", "open_journal", "part_name", "run_sort", "settle_open"]
 
 # Plain strings all through: a path must come back from the journal exactly as it went in.
-# ruff: noqa: PTH100, PTH102, PTH103, PTH112, PTH114, PTH116, PTH118, PTH119, PTH120, PTH206
+# ruff: noqa: PTH100, PTH102, PTH103, PTH106, PTH112, PTH114, PTH116, PTH118, PTH119, PTH120, PTH206
 
 _STAYS = frozenset({Status.NOT_FOUND.value, Status.PERMISSION_DENIED.value, Status.NOT_A_FILE.value})
 """There is no file that could be put anywhere."""
@@ -74,7 +75,7 @@ class Sorter:
 
     Attributes:
         source: The folder sorted, absolute, without symbolic links.
-        start: The folder again, or the one file in it that is to be sorted.
+        start: The folder again, or the one file in it that is sorted.
         destination: The folder sorted into, absolute, without symbolic links.
         journal_path: The journal's file.
         tally: What became of the pictures so far.
@@ -91,13 +92,12 @@ class Sorter:
         self.tally = SortTally()
         self._report = report or (lambda sentence: None)
         self._plan = plan or (lambda line: None)
-        self.source, self.destination = resolve(options)
-        folder = os.path.isdir(options.source)
-        self.start = self.source if folder else os.path.join(self.source, os.path.basename(options.source))
-        self.journal_path = os.path.abspath(options.journal or os.path.join(self.destination, JOURNAL_NAME))
+        places = resolve(options)
+        self.source, self.destination, self.journal_path = places.source, places.destination, places.journal
+        self.start = os.path.join(self.source, places.start) if places.start else self.source
         self._namer = Namer(self.destination, dry_run=options.dry_run)
-        self._journal = self._open()
-        self._held: dict[bytes, str] = {}
+        self._held: set[bytes] = set()
+        self._journal = self._open(places)
         if self._journal is not None:
             try:
                 self._take_over(self._journal)
@@ -120,9 +120,14 @@ class Sorter:
         for item in items:
             if item.problem is None and self.holds(item.path):
                 continue
-            if item.path == self.source and self.tally.held:
-                continue  # no picture is left in the folder, for the best of reasons
+            if item.path == self.start and self.tally.held and self._is_emptied(item):
+                continue  # no picture is left, for the best of reasons
             yield item
+
+    def _is_emptied(self, item: Item) -> bool:
+        if item.problem is not None:
+            return item.problem[0] is Status.NOT_FOUND
+        return not os.path.lexists(item.path)
 
     def put(self, path: str, prediction: Prediction) -> None:
         """Puts one picture where its answer says.
@@ -233,7 +238,7 @@ class Sorter:
             raise OptionError(f"{printable(path)} is not in {printable(self.source)}.")
         return absolute[len(self.source.rstrip(os.sep)) + 1 :]
 
-    def _open(self) -> Journal | None:
+    def _open(self, places: Places) -> Journal | None:
         header = Header(
             source=self.source,
             destination=self.destination,
@@ -241,6 +246,9 @@ class Sorter:
             names=dict(self.options.names),
             keep_tree=self.options.keep_tree,
             mixed=self.options.mixed,
+            start=places.start,
+            recursive=self.options.recursive,
+            settings=dict(self.options.settings),
             model=None if self.options.model is None else dict(self.options.model),
             token=secrets.token_hex(4),
             made=tuple(_missing_folders(self.destination)),
@@ -248,34 +256,68 @@ class Sorter:
         try:
             journal = Journal.open(self.journal_path, write=not self.options.dry_run)
         except FileNotFoundError:
-            if self.options.dry_run:
-                return None
-            _make(self.destination)
-            return Journal.create(self.journal_path, header)
-        conflict = journal.header.conflict(header)
-        if conflict is not None:
+            return None if self.options.dry_run else self._start(header)
+        try:
+            conflict = journal.header.conflict(header)
+            if conflict is not None:
+                raise OptionError(
+                    f"{printable(self.journal_path)} belongs to another sort: {conflict}. Go on with that one with "
+                    "--resume alone, undo it with --undo, or keep this one's journal elsewhere with --journal FILE."
+                )
+            check_destination(journal)
+            if not self.options.dry_run:
+                _make(self.destination)
+                journal.arrive()
+        except BaseException:
             journal.close()
-            raise OptionError(
-                f"{printable(self.journal_path)} belongs to another sort: {conflict}. Undo that one with "
-                "--undo, or keep this one's journal elsewhere with --journal FILE."
-            )
+            raise
+        return journal
+
+    def _start(self, header: Header) -> Journal:
+        """Starts the journal, and makes DEST, in this order, so that an undo can tell who made it."""
+        journal = Journal.create(self.journal_path, header)
+        try:
+            _make(self.destination)
+            journal.arrive()
+        except OptionError:
+            for folder in reversed(header.made):
+                with suppress(OSError):
+                    os.rmdir(folder)
+            journal.remove()
+            raise
+        except BaseException:
+            journal.close()
+            raise
         return journal
 
     def _take_over(self, journal: Journal) -> None:
-        """Ends what a killed run had begun, and counts what is done."""
+        """Ends what a killed run had begun, and counts what is done and still there."""
         if not self.options.dry_run:
             settle_open(journal)
-        self._held = journal.held(with_done=self.options.mode != "move")
-        for answer in journal.outcomes():
-            self.tally.placed[self.options.folder(answer)] += 1
-            self.tally.failed += answer in STATUSES
-        for answer in journal.held(with_done=False).values():
-            self.tally.equal += 1
-            self.tally.failed += answer in STATUSES
+        for entry in journal.entries(State.DONE):
+            if self._is_gone(entry):
+                if not self.options.dry_run:
+                    journal.mark(entry, State.CANCELLED)
+                continue
+            if self.options.mode != "move":
+                self._held.add(entry.key)
+            self.tally.placed[self.options.folder(entry.outcome)] += 1
+            self.tally.failed += entry.outcome in STATUSES
+        for key, answer, dst in journal.equals():
+            if os.path.lexists(os.path.join(self.destination, dst)):
+                self._held.add(key)
+                self.tally.equal += 1
+                self.tally.failed += answer in STATUSES
         self.tally.held = self.tally.total
         if self.options.dry_run:
             journal.close()
             self._journal = None
+
+    def _is_gone(self, entry: Entry) -> bool:
+        """Whether somebody deleted what was put somewhere, while the picture is there to be sorted again."""
+        if os.path.lexists(os.path.join(self.destination, entry.dst)):
+            return False
+        return self.options.mode != "move" or os.path.lexists(os.path.join(self.source, entry.src))
 
 
 def settle_open(journal: Journal) -> None:
@@ -302,11 +344,27 @@ def open_journal(path: str, *, write: bool = True) -> Journal:
     Raises:
         OptionError: If there is none, or it cannot be used.
     """
-    file = os.path.join(path, JOURNAL_NAME) if os.path.isdir(path) else path
-    try:
-        return Journal.open(os.path.abspath(file), write=write)
-    except FileNotFoundError as error:
-        raise OptionError(f"There is no journal {printable(file)}.") from error
+    inside = os.path.join(path, JOURNAL_NAME)
+    # What is not there may be the journal, or the folder that a killed undo has removed already.
+    files = [inside] if os.path.isdir(path) else [path] if os.path.lexists(path) else [path, inside]
+    for file in files:
+        with suppress(FileNotFoundError):
+            return Journal.open(os.path.abspath(file), write=write)
+    raise OptionError(f"There is no journal {printable(files[0])}.")
+
+
+def check_destination(journal: Journal) -> None:
+    """Makes sure that the folder is there which the journal's pictures were put into.
+
+    Raises:
+        OptionError: If it is not: its disk may be away.
+    """
+    folder = journal.header.destination
+    if not os.path.isdir(folder) and journal.has(State.DONE):
+        raise OptionError(
+            f"The folder {printable(folder)}, which the journal {printable(journal.path)} is about, is not there. "
+            "If it was deleted on purpose, delete the journal as well."
+        )
 
 
 def _missing_folders(path: str) -> list[str]:

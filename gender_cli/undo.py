@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from gender_cli.inputs import printable
 from gender_cli.journal import Journal, State
 from gender_cli.placing import take_back
-from gender_cli.sorter import open_journal, part_name, settle_open
-from runtime.errors import OptionError
+from gender_cli.sorter import check_destination, open_journal, part_name, settle_open
 
 __all__ = ["UndoTally", "undo"]
 
-# ruff: noqa: PTH106, PTH108, PTH112, PTH118, PTH120
+# ruff: noqa: PTH106, PTH118, PTH120
 
 
 @dataclass
@@ -66,8 +65,7 @@ def undo(
     tally = UndoTally()
     with open_journal(path, write=not dry_run) as journal:
         header = journal.header
-        if not os.path.isdir(header.destination):
-            raise OptionError(f"The folder {printable(header.destination)}, which the journal is about, is not there.")
+        check_destination(journal)
         if not dry_run:
             settle_open(journal)
             journal.forget_equal()
@@ -103,12 +101,19 @@ def _clear(journal: Journal, *, keep: bool) -> None:
     """Removes the folders that the sort made and that are empty now, and the journal unless it is still needed."""
     header = journal.header
     for folder in reversed(journal.folders()):
-        with suppress(OSError):  # not empty, or gone
-            os.rmdir(os.path.join(header.destination, folder))
+        _remove_if_empty(os.path.join(header.destination, folder))
     if keep:
         return
-    journal.close()
-    os.unlink(journal.path)
+    # The journal goes last, so that an undo which was killed here can be called again, and knows what remains.
+    aside = journal.step_aside()
     for folder in reversed(header.made):
-        with suppress(OSError):
-            os.rmdir(folder)
+        _remove_if_empty(folder)
+    journal.remove()
+    if not aside:
+        for folder in reversed(header.made):
+            _remove_if_empty(folder)
+
+
+def _remove_if_empty(folder: str) -> None:
+    with suppress(OSError):  # not empty, or gone
+        os.rmdir(folder)

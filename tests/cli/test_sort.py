@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
+import signal
 import stat
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sort_support import JOURNAL, Tree, classified, grow, predict, random_trees, snapshot
 
-from gender_cli import sorter
+from gender_cli import placing, sorter
 from gender_cli.journal import Header, Journal, State
 from gender_cli.naming import numbered
 from gender_cli.results import WriteError
@@ -306,8 +310,7 @@ def across(monkeypatch: pytest.MonkeyPatch) -> None:
 
     original = [os.link]
     monkeypatch.setattr(os, "link", other_device)
-    for name in ("rename", "replace"):
-        monkeypatch.setattr(os, name, lambda *_, **__: (_ for _ in ()).throw(OSError(errno.EXDEV, "cross-device")))
+    monkeypatch.setattr(os, "replace", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.EXDEV, "cross-device")))
 
 
 def test_a_copy_that_does_not_read_back_equal_deletes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,6 +417,90 @@ def test_a_full_disk_ends_the_sort_and_it_can_be_gone_on_with(tmp_path: Path, mo
     assert sort(tmp_path).placed == {"woman": 3, "man": 1, "uncertain": 1, "failed": 2}
     assert undo(str(tmp_path / "dst")).left == 0
     assert snapshot(tmp_path) == before
+
+
+@posix
+def test_a_write_that_takes_only_a_part_is_gone_on_with(tmp_path: Path) -> None:
+    import resource
+
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1" * 200_000), "b.jpg": ("male", b"2")})
+    sentences: list[str] = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # the first write is cut short, the next one fails
+    try:
+        options = SortOptions(str(tmp_path / "src"), str(tmp_path / "dst"))
+        tally = run_sort(classified(tmp_path / "src"), options, report=sentences.append)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (tally.placed, tally.left) == ({"man": 1}, {"not_placed": 1})
+    assert os.strerror(errno.EFBIG) in sentences[0]
+    assert placed(tmp_path) == {"man/b.jpg"}
+    assert sort(tmp_path).placed == {"woman": 1, "man": 1}
+
+
+@contextmanager
+def tiny_disk(folder: Path) -> Iterator[Path]:
+    folder.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("only root may mount a file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("mode", ["copy", "move"])
+def test_a_real_full_disk_ends_the_sort_at_once(tmp_path: Path, mode: str) -> None:
+    grow(tmp_path / "src", {f"{number:02}.jpg": ("female", b"%03d" % number * 30_000) for number in range(30)})
+    before = snapshot(tmp_path / "src")
+    sentences: list[str] = []
+    with tiny_disk(tmp_path / "tiny") as tiny:
+        options = SortOptions(str(tmp_path / "src"), str(tiny / "dst"), mode)
+        with pytest.raises(WriteError, match="No space left"):
+            run_sort(classified(tmp_path / "src"), options, report=sentences.append)
+        assert sentences == [], "the disk is to blame, not a picture"
+        there = sorted(path.name for path in (tiny / "dst/woman").iterdir())
+        assert there == [f"{number:02}.jpg" for number in range(len(there))], "whole pictures, without a gap"
+        assert 5 < len(there) < 12
+        with pytest.raises(WriteError, match="No space left"):
+            run_sort(classified(tmp_path / "src"), options)
+        assert undo(str(tiny / "dst")).left == 0
+        assert snapshot(tmp_path / "src") == before
+        assert list(tiny.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", ["written to", "replaced"])
+@pytest.mark.parametrize("two_systems", [False, True])
+def test_a_source_that_changes_before_it_would_be_deleted_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_systems: bool, change: str
+) -> None:
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1"), "b.jpg": ("male", b"2")})
+    picture = tmp_path / "src/a.jpg"
+    if two_systems:
+        across(monkeypatch)
+    delete = placing._delete_or_withdraw
+
+    def edited(src: str, dst: str, *rest: Any, **options: Any) -> None:
+        if src == str(picture):
+            if change == "replaced":
+                (tmp_path / "src/new").write_bytes(b"female new")
+                (tmp_path / "src/new").rename(picture)
+            else:
+                picture.chmod(0o600)
+                picture.write_bytes(b"female new")
+        delete(src, dst, *rest, **options)
+
+    monkeypatch.setattr(placing, "_delete_or_withdraw", edited)
+    sentences: list[str] = []
+    options = SortOptions(str(tmp_path / "src"), str(tmp_path / "dst"), "move")
+    tally = run_sort(classified(tmp_path / "src"), options, report=sentences.append)
+    assert picture.read_bytes() == b"female new"
+    assert (tally.placed, tally.left) == ({"man": 1}, {"not_placed": 1})
+    assert "a.jpg cannot be put into woman: it changed while it was being moved" in sentences[0]
+    assert placed(tmp_path) == {"man/b.jpg"}, "the copy of what it was is gone"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -545,11 +632,80 @@ def test_changed_sources_are_sorted_again_and_others_are_not(tmp_path: Path) -> 
     assert placed(tmp_path) == {"woman/a.jpg", "man/b.jpg", "woman/b.jpg"}
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("mode", MODES)
+def test_what_was_deleted_from_the_sorted_folders_is_sorted_again(tmp_path: Path, mode: str, dry_run: bool) -> None:
+    grow(tmp_path / "src", TREE)
+    before = snapshot(tmp_path)
+    first = sort(tmp_path, mode)
+    after = snapshot(tmp_path)
+    assert sort(tmp_path, mode).held == 8
+    (tmp_path / "dst/man/same.jpg").unlink()  # stands for b/same.jpg and, as its equal, for c/same.jpg
+    again = sort(tmp_path, mode, dry_run=dry_run)
+    # A moved picture is gone for good, and its equal takes its place.
+    assert again.placed == {**first.placed, "man": 2 if mode == "move" else 1}
+    assert (again.held, again.total) == ((7, 8) if mode == "move" else (6, 8))
+    if dry_run:
+        return
+    if mode == "move":
+        assert (tmp_path / "dst/man/same.jpg").exists()
+        return
+    assert snapshot(tmp_path) == after
+    assert sort(tmp_path, mode).held == 8
+    assert undo(str(tmp_path / "dst")).left == 0
+    assert snapshot(tmp_path) == before
+
+
+def test_a_picture_that_was_brought_back_by_hand_is_moved_again(tmp_path: Path) -> None:
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1")})
+    sort(tmp_path, "move")
+    (tmp_path / "dst/woman/a.jpg").rename(tmp_path / "src/a.jpg")
+    tally = sort(tmp_path, "move")
+    assert (tally.placed, tally.held) == ({"woman": 1}, 0)
+    result = undo(str(tmp_path / "dst"))
+    assert (result.restored, result.left) == (1, 0)
+
+
+def test_a_sorted_folder_that_is_away_is_not_filled_anew(tmp_path: Path) -> None:
+    grow(tmp_path / "src", TREE)
+    journal = str(tmp_path / "journal.jsonl")
+    sort(tmp_path, journal=journal)
+    (tmp_path / "dst").rename(tmp_path / "away")
+    for dry_run in (False, True):
+        with pytest.raises(OptionError, match="is not there"):
+            sort(tmp_path, journal=journal, dry_run=dry_run)
+    assert not (tmp_path / "dst").exists()
+    (tmp_path / "away").rename(tmp_path / "dst")
+    assert sort(tmp_path, journal=journal).held == 8
+
+
+def test_one_file_is_sorted_alone(tmp_path: Path) -> None:
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1"), "b.jpg": ("male", b"2")})
+    path = str(tmp_path / "src/a.jpg")
+    options = SortOptions(path, str(tmp_path / "dst"), "move")
+    run_sort([(path, predict(path))], options)
+    assert run_sort([], options).held == 1, "the same command again, though the file is not there any more"
+    with pytest.raises(OptionError, match=r"SRC was .*a\.jpg then and is .*src now"):
+        sort(tmp_path, "move")
+    with pytest.raises(OptionError, match="no folder"):
+        run_sort([], SortOptions(str(tmp_path / "src/c.jpg"), str(tmp_path / "dst"), "move"))
+    assert (tmp_path / "src/b.jpg").exists()
+
+
 def test_another_sort_is_not_mixed_into_a_journal(tmp_path: Path) -> None:
     grow(tmp_path / "src", TREE)
     sort(tmp_path, model={"name": "one"})
-    for options in ({"mode": "move"}, {"mixed": True}, {"names": {"male": "men"}}, {"model": {"name": "two"}}):
-        with pytest.raises(OptionError, match="another sort"):
+    for options, sentence in (
+        ({"mode": "move"}, "--mode was copy then and is move now"),
+        ({"mixed": True}, "--mixed was off then and is on now"),
+        ({"keep_tree": True}, "--keep-tree was off then and is on now"),
+        ({"recursive": False}, "--recursive was on then and is off now"),
+        ({"names": {"male": "men"}}, "--names was without these then and is male=men now"),
+        ({"model": {"name": "two"}}, "the model was name=one then and is name=two now"),
+        ({"model": None}, "the model was name=one then and is not given now"),
+        ({"settings": {"threshold": 0.5}}, "--threshold was not given then and is 0.5 now"),
+    ):
+        with pytest.raises(OptionError, match=f"another sort: {sentence}"):
             sort(tmp_path, **{"model": {"name": "one"}, **options})
     other = tmp_path / "other.jsonl"
     assert sort(tmp_path, "move", journal=str(other)).equal == 8
@@ -569,7 +725,57 @@ def test_two_sorts_cannot_use_one_journal(tmp_path: Path) -> None:
             undo(str(tmp_path / "dst"))
 
 
-HEADER = Header("/src", "/dst", "copy", {})
+@contextmanager
+def within(seconds: int) -> Iterator[None]:
+    def late(*_: Any) -> None:
+        raise TimeoutError("it hangs")
+
+    previous = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+@posix
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_journal_that_is_no_file_is_refused_at_once(tmp_path: Path, dry_run: bool) -> None:
+    grow(tmp_path / "src", TREE)
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("fifo")
+    (tmp_path / "folder").mkdir()
+    before = snapshot(tmp_path / "src")
+    for name in ("fifo", "link", "folder", "/dev/zero"):
+        path = str(tmp_path / name)
+        with within(10), pytest.raises(OptionError, match="no regular file"):
+            sort(tmp_path, journal=path, dry_run=dry_run)
+        with within(10), pytest.raises(OptionError, match="no journal"):
+            undo(path, dry_run=dry_run)
+        with within(10), pytest.raises(OptionError, match="no journal"):
+            sorter.open_journal(path, write=False)
+    assert not (tmp_path / "dst").exists()
+    assert snapshot(tmp_path / "src") == before
+
+
+@posix
+def test_a_fifo_that_takes_the_journals_place_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    looked = os.stat
+
+    def like_a_file(path: Any, **options: Any) -> os.stat_result:
+        return looked(__file__ if str(path).endswith("fifo") else path, **options)
+
+    monkeypatch.setattr(os, "stat", like_a_file)
+    for write in (True, False):
+        with within(10), pytest.raises(OptionError, match="no regular file"):
+            Journal.open(str(tmp_path / "fifo"), write=write)
+
+
+HEADER = Header("/src", "/dst", "copy", {"female": "f"}, settings={"threshold": 0.5, "model": "x"}, token="0a1b")
 
 
 def journal_lines(tmp_path: Path) -> tuple[Path, list[str]]:
@@ -583,8 +789,47 @@ def journal_lines(tmp_path: Path) -> tuple[Path, list[str]]:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('"journal": 1', '"journal": 2'),
+        ('"journal": 2', '"journal": 1'),
+        ('"journal": 2', '"journal": 3'),
+        ('{"journal"', "[" * 200_000 + '{"journal"'),
+        ('{"source"', "[" * 200_000 + '{"source"'),
+        ('{"op": "place"', "[" * 200_000 + '{"op": "place"'),
         ('"source"', '"sauce"'),
+        ('"source": "/src"', '"source": 1'),
+        ('"source": "/src"', '"source": "/\\u0000"'),
+        ('"source": "/src"', '"source": "/\\ud800"'),
+        ('"mode": "copy"', '"mode": ["copy"]'),
+        ('"names": {"female": "f"}', '"names": []'),
+        ('"names": {"female": "f"}', '"names": {"female": 1}'),
+        ('"start": ""', '"start": ".."'),
+        ('"start": ""', '"start": "a/b"'),
+        ('"recursive": true', '"recursive": 1'),
+        ('"threshold": 0.5', '"threshold": "0.5"'),
+        ('"threshold": 0.5', '"threshold": NaN'),
+        ('"threshold": 0.5', '"threshold": 1e999'),
+        ('"threshold": 0.5', '"treshold": 0.5'),
+        ('"model": "x"', '"model": "\\u0000"'),
+        ('"model": null', '"model": "x"'),
+        ('"token": "0a1b"', '"token": "/../../x"'),
+        ('"made": []', '"made": ["/etc"]'),
+        ('"made": []', '"made": 1'),
+        ('"size": 1', '"size": 1e999'),
+        ('"size": 1', '"size": true'),
+        ('"size": 1', '"size": ' + "9" * 30),
+        ('"size": 1', '"size": ' + "9" * 9_999),
+        ('"mtime_ns": 2', '"mtime_ns": Infinity'),
+        ('"sha256": "0', '"sha256": "'),
+        ('"outcome": "female"', '"outcome": []'),
+        ('"src": "a"', '"src": "\\ud800"'),
+        ('"src": "a"', '"src": {}'),
+        ('"op": "done", "id": 0', '"op": "done", "id": -1'),
+        ('"op": "done", "id": 0', '"op": "done", "id": 1e999'),
+        ('"op": "done", "id": 0', '"op": {}, "id": 0'),
+        ('{"op": "done", "id": 0}', "[]"),
+        ('{"op": "done", "id": 0}', '{"op": "mkdir", "path": "../x"}'),
+        ('{"op": "done", "id": 0}', '{"op": "mkdir", "path": 1}'),
+        ('{"op": "done", "id": 0}', '{"op": "equal", "src": "a", "dst": "b"}'),
+        ('{"op": "done", "id": 0}\n', '{"op": "done", "id": 0}\nmy diary'),
         ('"mode": "copy"', '"mode": "shred"'),
         ('"source": "/src"', '"source": "src"'),
         ('"src": "a"', '"src": "../a"'),
@@ -603,14 +848,39 @@ def test_a_journal_that_is_not_ours_is_refused(tmp_path: Path, old: str, new: st
     assert old in text
     path.write_text(text.replace(old, new), encoding="ascii")
     before = path.read_bytes()
-    with pytest.raises(OptionError):
+    with pytest.raises(OptionError, match=re.escape(str(path))):
         undo(str(path))
+    with pytest.raises(OptionError, match=re.escape(str(path))):
+        Journal.create(str(path), HEADER)
     assert path.read_bytes() == before
+
+
+def test_a_journal_of_another_version_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_text('{"journal": 1, "source": "/src"}\n', encoding="ascii")
+    with pytest.raises(OptionError, match=r"a journal of version 1, and this gender-classifier reads version 2 only"):
+        undo(str(path))
 
 
 def test_a_file_that_is_no_journal_is_never_touched(tmp_path: Path) -> None:
     grow(tmp_path / "src", TREE)
-    for content in (b"\xff\xd8\xff picture", b"text\n", b"{}\n", b'{"journal": 1}\n'):
+    like_the_first = b'{"journal": 2, "of": "gender-classifier sort"}'
+    for content in (
+        b"\xff\xd8\xff picture",
+        b"text\n",
+        b"{}\n",
+        b'{"journal": 1}\n',
+        b'{"journal": 1, "mine": "data"}',
+        b'{"journal": 2, "mine": "data"}',
+        b'{"journal": 2}',
+        like_the_first + b" and my diary",
+        like_the_first + b'\n{"mine": "data"}',
+        like_the_first + b"\nmy diary",
+        like_the_first + b'\n{"source": "/a"}\nmy diary',
+        b"\0" * 2_000_000,
+        b"\0" * 2_000_000 + b"data",
+        b"[" * 2_000_000,
+    ):
         path = tmp_path / "precious"
         path.write_bytes(content)
         with pytest.raises(OptionError):
@@ -618,6 +888,19 @@ def test_a_file_that_is_no_journal_is_never_touched(tmp_path: Path) -> None:
         with pytest.raises(OptionError):
             undo(str(path))
         assert path.read_bytes() == content
+
+
+def test_a_first_line_that_was_never_finished_is_written_again(tmp_path: Path) -> None:
+    path, lines = journal_lines(tmp_path)
+    start = "".join(lines[:2]).encode()
+    for length in (0, 1, 20, len(lines[0]) - 1, len(lines[0]), len(lines[0]) + 1, len(lines[0]) + 40, len(start) - 1):
+        for zeros in (b"", b"\0" * 50):
+            path.write_bytes(start[:length] + zeros)
+            with pytest.raises(FileNotFoundError):
+                Journal.open(str(path))
+            with Journal.create(str(path), HEADER) as journal:
+                assert journal.path == str(path)
+            assert path.read_bytes() == start
 
 
 def test_a_torn_journal_line_is_cut_off(tmp_path: Path) -> None:
@@ -636,7 +919,7 @@ def test_any_name_survives_the_journal(text: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         path = str(Path(name, "journal"))
         with Journal.create(path, Header("/src", "/dst", "copy", {"female": text})) as journal:
-            journal.intend(text, f"woman/{text}", sha256="", size=1, mtime_ns=2, outcome=text)
+            journal.intend(text, f"woman/{text}", sha256="0" * 64, size=1, mtime_ns=2, outcome=text)
         with Journal.open(path) as journal:
             [entry] = journal.entries(State.OPEN)
             assert (entry.src, entry.dst, entry.outcome) == (text, f"woman/{text}", text)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -15,6 +18,7 @@ from sort_support import JOURNAL, snapshot
 from support import ROOT, TinyModel, heed_interrupts, tiny_bundle
 
 import gender_classifier
+from gender_cli import sorter
 
 COLOURS = {"woman": (255, 0, 0), "man": (0, 255, 0)}
 
@@ -161,9 +165,114 @@ def test_resume_takes_the_settings_from_the_journal(run, here):
         assert "5 pictures" in err
     assert (here / "dst/men/deeper/new.png").is_symlink()
     assert run("--resume", "dst", "--mode", "copy")[0] == 2
-    code, _, err = run("--resume", "dst", "--threshold", "0.9")
+
+
+SETTINGS = (
+    ("--threshold", "0.9", "0.8"),
+    ("--min-face", "20", "30"),
+    ("--max-faces", "2", "3"),
+    ("--detector-threshold", "0.9", "0.7"),
+    ("--detect-size", "800", "640"),
+    ("--max-pixels", "130", "140"),
+    ("--max-bytes", "9000", "8000"),
+)
+
+
+def test_resume_takes_every_option_that_decides_from_the_journal(run, here):
+    """All of them at once: what is left out is restored, and what is given in another way is refused."""
+    options = [part for option, first, _ in SETTINGS for part in (option, first)]
+    given = ("--no-recursive", "--no-exact", "--no-faces", "--variant", "fp32", *options)
+    assert run("src", "dst", "--mode", "move", *given)[0] == 0
+    assert names(here / "dst") == {"woman/a.png", "man/b.png"}
+    Image.new("RGB", (12, 12), (0, 255, 0)).save(here / "src/large.png")
+    code, _, err = run("--resume", "dst")
+    assert (code, "1 failed" in err) == (1, True), "by --max-pixels 130"
+    assert names(here / "dst") == {"woman/a.png", "man/b.png", "failed/large.png"}, "and not what is in src/deeper"
+    assert run("--resume", "dst", *given)[0] == 1
+    after = snapshot(here)
+    others = [(option, first, other, other) for option, first, other in SETTINGS]
+    others += [("--recursive", "off", "on", None), ("--exact", "off", "on", None)]
+    for option, first, other, value in others:
+        code, _, err = run("--resume", "dst", option, *([] if value is None else [value]))
+        assert code == 2
+        assert f"belongs to another sort: {option} was {first} then and is {other} now. Go on" in err
+        if option not in ("--recursive", "--exact"):  # the same without --resume, where this is their default
+            code, _, err = run("src", "dst", "--mode", "move", *given, option, value)
+            assert code == 2
+            assert "another sort" in err
+    code, _, err = run("src", "dst", "--mode", "move")
     assert code == 2
-    assert "model" in err
+    assert "another sort: --recursive was off then and is on now" in err
+    assert snapshot(here) == after
+
+
+def test_resume_finds_the_model_again_and_refuses_another_one(here, model, tmp_path_factory, capsys, monkeypatch):
+    def call(*arguments: object) -> tuple[int, str]:
+        code = gender_classifier.main(["sort", *map(str, arguments)])
+        return code, capsys.readouterr().err
+
+    monkeypatch.chdir(model.parent)
+    assert call(here / "src", here / "dst", "--model", model.name)[0] == 0  # a path from here
+    monkeypatch.chdir(here)
+    code, err = call("--resume", "dst")
+    assert code == 0
+    assert "4 of them by an earlier run" in err
+    other = tiny_bundle(tmp_path_factory.mktemp("other"), TinyModel(thresholds={"female": 0.6, "male": 0.7}))
+    code, err = call("--resume", "dst", "--model", other)
+    assert code == 2
+    assert "another sort: the model was sha256=" in err
+    assert "{" not in err
+
+
+def test_resume_keeps_to_faces_or_whole_pictures(run, here, monkeypatch):
+    """A face detector that is installed meanwhile does not change what the rest is sorted by."""
+    assert run("src", "dst")[0] == 0
+    monkeypatch.setenv("GENDER_CLASSIFIER_DETECTOR", str(here / "detector.onnx"))
+    code, _, err = run("--resume", "dst")
+    assert code == 0
+    assert "4 of them by an earlier run" in err
+    assert run("--resume", "dst", "--faces")[0] == 2
+
+
+def test_resume_of_one_file_leaves_the_others(run, here):
+    assert run("src/a.png", "dst", "--mode", "move")[0] == 0
+    for arguments in (("--resume", "dst"), ("src/a.png", "dst", "--mode", "move")):
+        code, _, err = run(*arguments)
+        assert code == 0
+        assert "1 picture: 1 woman; 1 of them by an earlier run." in err
+    assert names(here / "src") == {"b.png", "deeper/a.png", "deeper/c.png", "notes.txt"}
+    code, _, err = run("--resume", "dst", "src", "dst")
+    assert code == 2
+    assert f"SRC was {here}/src/a.png then and is {here}/src now" in err
+    assert run("--undo", "dst")[0] == 0
+    assert names(here / "src") == {"a.png", "b.png", "deeper/a.png", "deeper/c.png", "notes.txt"}
+
+
+def test_what_was_deleted_is_put_back(run, here):
+    assert run("src", "dst")[0] == 0
+    after = snapshot(here)
+    (here / "dst/man/b.png").unlink()
+    code, _, err = run("src", "dst")
+    assert code == 0
+    assert "4 pictures: 2 man, 1 uncertain, 1 woman; 3 of them by an earlier run." in err
+    assert snapshot(here) == after
+
+
+def test_a_full_disk_prints_the_tally(run, here, monkeypatch):
+    place, left = sorter.place, [1]
+
+    def full(*arguments: Any, **options: Any) -> None:
+        if not left[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left[0] -= 1
+        place(*arguments, **options)
+
+    monkeypatch.setattr(sorter, "place", full)
+    code, _, err = run("src", "dst")
+    assert code == 2
+    assert "No space left on device. The same command goes on from here." in err
+    assert "1 picture: 1 woman." in err
+    assert "sort --undo" in err
 
 
 def test_help_and_wrong_use_import_neither_numpy_nor_onnxruntime(here):
@@ -196,6 +305,9 @@ def test_an_interrupted_sort_goes_on_and_can_be_undone(model, here, which, expec
     _, err = process.communicate()
     assert process.returncode == expected
     assert b"Traceback" not in err
+    if which == signal.SIGINT:
+        assert re.search(rb"\d+ pictures?: \d+ \w+", err), "the tally"
+        assert b"to put everything back: gender-classifier sort --undo" in err
     moved = len(names(here / "dst"))
     assert 0 < moved < 124
     subprocess.run(command, check=True, capture_output=True)
