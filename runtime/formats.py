@@ -107,7 +107,7 @@ _COST = {
     # More memory per pixel than that: measured by benchmarks/decode.py.
     "WEBP": 22 / _BYTES_PER_PIXEL,
     "AVIF": 16 / _BYTES_PER_PIXEL,
-    "JPEG2000": 36 / _BYTES_PER_PIXEL,  # 25 bytes, but also up to 0.3 microseconds
+    "JPEG2000": 36 / _BYTES_PER_PIXEL,  # 25 bytes, but also up to 0.3 microseconds; _check_jpeg2000 for its lists
     # A TIFF whose strips are JPEG of several scans: libtiff allows a hundred, and they take up to 0.32 microseconds.
     "tiff_jpeg_scans": 3.2,
     # Decoders that Pillow has in Python: 0.2 to 2 microseconds per pixel, where a JPEG takes 0.01. Ten seconds' worth.
@@ -144,6 +144,19 @@ _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC3, 0xC9, 0xCB})
 _ARITHMETIC = frozenset(range(0xC9, 0xD0)) - {0xCC}
+
+_J2K_SIZ, _J2K_COD, _J2K_COC, _J2K_SOT, _J2K_POC, _J2K_SOD, _J2K_EOC = (
+    0xFF51, 0xFF52, 0xFF53, 0xFF90, 0xFF5F, 0xFF93, 0xFFD9
+)  # fmt: skip
+_J2K_MARKERS = frozenset({*range(0xFF50, 0xFF54), *range(0xFF55, 0xFF5A), *range(0xFF5C, 0xFF62), 0xFF63, 0xFF64})
+_J2K_MARKERS |= {0xFF74, 0xFF75, 0xFF77, 0xFF78, _J2K_SOT}
+"""Markers that OpenJPEG knows by their length; past any other it searches for the next, where we would not follow."""
+_J2K_READ = frozenset({_J2K_SIZ, _J2K_COD, _J2K_COC, _J2K_SOT, _J2K_POC})
+_J2K_BYTES_PIXEL, _J2K_BYTES_BLOCK, _J2K_BYTES_TILE, _J2K_BYTES_TILE_COMPONENT = 25, 600, 9_000, 1_200
+"""Memory of OpenJPEG 2.5: for each pixel, for each code block or precinct (which may be a single pixel) of each
+component, and for each tile, of which a header of a hundred bytes may ask for 65,535."""
+_J2K_NS_PACKET = 50.0
+"""Nanoseconds for each packet: a block's share of a quality layer, of which there may be 65,535, without any data."""
 
 
 def check_pixels(size: tuple[int, int], name: str, limits: Limits, cost: float = 1.0) -> None:
@@ -266,6 +279,8 @@ def _check_opened(
         _check_jpeg(file, opened.size, name, limits)
     elif (tags := getattr(opened, "tag_v2", None)) is not None:  # a TIFF, or the one inside a MIC
         _check_tiff(tags, cast("IO[bytes]", opened.fp), opened.size, name, limits)
+    elif format_name == "JPEG2000":
+        _check_jpeg2000(file, 0, name, limits)
     elif format_name == "BLP":
         _check_blp(file, name, limits)
     elif format_name == "FPX":
@@ -362,6 +377,109 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
             yield marker, at
             at += max(2, data[at] << 8 | data[at + 1])
     raise EndlessError("it is made of too many pieces")
+
+
+def _check_jpeg2000(file: GuardedReader, start: int, name: str, limits: Limits) -> None:
+    """Refuses a JPEG 2000 picture cut into so many code blocks, tiles or layers that their lists are the cost of it.
+
+    Args:
+        file: The file.
+        start: Where the picture begins in it, in bytes.
+        name: The picture's name in the sentence.
+        limits: The limits; memory and time may grow with the number of pixels beyond the default.
+
+    Raises:
+        ImageError: ``too_large`` beyond 1 GiB or ten seconds, or ``unreadable`` at an unknown marker.
+    """
+    pixels = components = tiles = 0
+    layers = orders = 1
+    density = 0.0
+    for marker, body in _j2k_segments(file, _j2k_start(file, start), name):
+        if marker == _J2K_SIZ:
+            x1, y1, x0, y0, width, height, left, top, components = struct.unpack_from(">8IH", body, 2)
+            pixels = max(0, x1 - x0) * max(0, y1 - y0)
+            tiles = -(-(x1 - left) // max(1, width)) * -(-(y1 - top) // max(1, height))
+        elif marker == _J2K_POC:  # each goes over all packets again, to find those that were not read yet
+            orders += len(body) // 7
+        elif marker == _J2K_COD:
+            layers = max(layers, struct.unpack_from(">H", body, 2)[0])
+            density = max(density, _j2k_blocks(body[5:], precincts=bool(body[0] & 1)))
+        elif marker == _J2K_COC:
+            at = 1 if components < 257 else 2
+            density = max(density, _j2k_blocks(body[at + 1 :], precincts=bool(body[at] & 1)))
+    # Each tile has a block at least in each of up to 33 resolutions.
+    blocks = components * (pixels * density + tiles * 33)
+    memory = pixels * (_J2K_BYTES_PIXEL + components * density * _J2K_BYTES_BLOCK) + tiles * (
+        _J2K_BYTES_TILE + components * _J2K_BYTES_TILE_COMPONENT
+    )
+    nanoseconds = blocks * layers * orders * _J2K_NS_PACKET
+    more = max(1.0, limits.max_pixels / Limits.max_pixels)
+    if memory > _BYTES_PER_PIXEL * Limits.max_pixels * more or nanoseconds > _MOST_NANOSECONDS * more:
+        raise ImageError(
+            Status.TOO_LARGE,
+            f"{name} is cut into {tiles:,} tiles, about {blocks:,.0f} blocks and {layers:,} layers, which would take "
+            f"about {memory / (1 << 30):.1f} GiB of memory and {nanoseconds / 1e9:,.0f} seconds; "
+            "raise the limit on pixels to read it.",
+        )
+
+
+def _j2k_blocks(style: bytes, *, precincts: bool) -> float:
+    """Returns the number of code blocks per pixel that a coding style asks for (T.800, tables A.15 and A.20)."""
+    levels, width, height = style[0], (style[1] & 15) + 2, (style[2] & 15) + 2
+    blocks = 0.0
+    for level in range(levels + 1):
+        size = style[5 + level] if precincts else 0xFF
+        halved = int(level > 0)  # a precinct lies over three sub-bands of half its size
+        bits = max(0, min(width, (size & 15) - halved)) + max(0, min(height, (size >> 4) - halved))
+        blocks += 4.0 ** (level - levels) / (1 << bits)
+    return blocks
+
+
+def _j2k_start(file: GuardedReader, start: int) -> int:
+    """Returns where the codestream begins: at once, or in the box ``jp2c`` (T.800, annex I)."""
+    file.seek(start)
+    if file.read(4) == b"\xff\x4f\xff\x51":
+        return start
+    while True:
+        file.seek(start)
+        length, kind = struct.unpack(">I4s", file.read(8))
+        header = 8
+        if length == 1:
+            (length,) = struct.unpack(">Q", file.read(8))
+            header = 16
+        if kind == b"jp2c":
+            return start + header
+        start += max(8, length)
+
+
+def _j2k_segments(file: GuardedReader, at: int, name: str) -> Iterator[tuple[int, bytes]]:
+    """Yields markers and what they hold from the main header and those of all tile parts (T.800, annex A).
+
+    Raises:
+        ImageError: ``unreadable`` at a marker that OpenJPEG does not know.
+    """
+    at += 2  # SOC
+    end_of_part = 0
+    while True:
+        file.seek(at)
+        head = file.read(4)
+        marker, length = struct.unpack(">HH", head) if len(head) == 4 else (_J2K_EOC, 0)
+        if marker == _J2K_EOC or (marker == _J2K_SOD and end_of_part <= at):
+            return
+        if marker == _J2K_SOD:
+            at = end_of_part
+            continue
+        if marker not in _J2K_MARKERS:
+            raise ImageError(
+                Status.UNREADABLE,
+                f"{name} is broken: its header has a marker {marker:04X}; copy it again from its source.",
+            )
+        body = file.read(max(0, length - 2)) if marker in _J2K_READ else b""
+        if marker == _J2K_SOT:
+            (part,) = struct.unpack_from(">I", body, 2)
+            end_of_part = at + part if part else 0
+        yield marker, body
+        at += 2 + max(2, length)
 
 
 def _check_tiff(tags: Any, file: IO[bytes], size: tuple[int, int], name: str, limits: Limits) -> None:
@@ -472,6 +590,8 @@ def _check_icns(file: GuardedReader, name: str, limits: Limits) -> None:
         if len(head) < 4:
             return
         check_pixels(_embedded_size(head[4:]), name, limits, _COST["JPEG2000"])
+        if head[4:].startswith(b"\xff\x4f\xff\x51") or head[8:12] == b"jP  ":
+            _check_jpeg2000(file, at + 8, name, limits)
         at += max(struct.unpack(">I", head[:4])[0], 8)
 
 

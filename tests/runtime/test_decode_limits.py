@@ -642,6 +642,98 @@ def test_scan_bombs_cost_little(tmp_path: Path) -> None:
     assert peak < 1 << 30
 
 
+# JPEG 2000: a header of a hundred bytes may ask for a block per pixel, for 65,535 tiles and for as many layers
+
+
+def jpeg2000(
+    size: tuple[int, int],
+    tile: tuple[int, int] | None = None,
+    precinct: int = 0xFF,
+    layers: int = 1,
+    *,
+    box: bool = False,
+) -> bytes:
+    """Returns a grey picture without data, of one resolution; ``precinct`` holds the logarithms of its sides."""
+    data = encoded(Image.new("L", (16, 16), 128), "JPEG2000", num_resolutions=1, no_jp2=not box)
+    if box:
+        at = data.index(b"ihdr") + 4
+        data = data[:at] + struct.pack(">II", size[1], size[0]) + data[at + 8 :]
+        at = data.index(b"jp2c") - 4
+        data = data[:at] + bytes(4) + data[at + 4 :]  # to the end of the file
+    siz, cod = data.index(b"\xff\x51") + 4, data.index(b"\xff\x52") + 2
+    return (
+        data[: siz + 2] + struct.pack(">II", *size) + data[siz + 10 : siz + 18] + struct.pack(">II", *(tile or size))
+        + data[siz + 26 : cod] + struct.pack(">HBBH", 13, 1, data[cod + 3], layers) + data[cod + 6 : cod + 12]
+        + bytes([precinct]) + data[cod + 12 :]
+    )  # fmt: skip
+
+
+def test_jpeg2000_of_ordinary_structure_is_read() -> None:
+    assert decode(jpeg2000((300, 200))).size == decode(jpeg2000((300, 200), box=True)).size == (300, 200)
+    for options in (
+        {"tile_size": (64, 64), "quality_layers": [40, 20, 10]}, {"codeblock_size": (16, 16)},
+        {"progression": "RPCL", "precinct_size": (128, 128)}, {"irreversible": True},
+    ):  # fmt: skip
+        assert decode(encoded(textured(), "JPEG2000", **options), Limits(max_pixels=3 * 160 * 120)).size == (160, 120)
+
+
+@pytest.mark.parametrize("box", [False, True], ids=["codestream", "JP2"])
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [
+        ((5000, 5000), {"precinct": 0x00}),  # 14 GiB
+        ((5100, 5100), {"tile": (20, 20)}),
+        ((1024, 1024), {"precinct": 0x00, "layers": 65_535}),  # an hour
+    ],
+    ids=["blocks", "tiles", "layers"],
+)
+def test_jpeg2000_cut_into_too_many_pieces(size: tuple[int, int], options: dict[str, Any], box: bool) -> None:
+    data = jpeg2000(size, box=box, **options)
+    begun = time.monotonic()
+    error = failure(data)
+    assert error.status is Status.TOO_LARGE
+    assert "tiles" in error.message
+    assert time.monotonic() - begun < 1
+    icns = b"icns" + struct.pack(">I", 16 + len(data)) + b"ic09" + struct.pack(">I", 8 + len(data)) + data
+    assert failure(icns).status is Status.TOO_LARGE
+
+
+def test_jpeg2000_cannot_hide_its_structure() -> None:
+    """In the header of a tile, in that of a component, or behind a marker that OpenJPEG would search past."""
+    data, many = jpeg2000((5000, 5000)), jpeg2000((5000, 5000), precinct=0)
+    at = many.index(b"\xff\x52")
+    style = many[at : at + 15]
+    component = b"\xff\x53" + struct.pack(">HBB", 10, 0, 1) + style[9:]
+    start, sod, siz = data.index(b"\xff\x90"), data.index(b"\xff\x93"), data.index(b"\xff\x52")
+    for hidden in (style, component):
+        longer = struct.pack(">I", 14 + len(hidden))
+        assert (
+            failure(data[: start + 6] + longer + data[start + 10 : sod] + hidden + data[sod:]).status
+            is Status.TOO_LARGE
+        )
+        assert failure(data[:siz] + hidden + data[siz:]).status is Status.TOO_LARGE
+        unknown = b"\xff\x30" + struct.pack(">H", 2 + len(hidden))
+        assert failure(data[:siz] + unknown + hidden + data[siz:]).status is Status.UNREADABLE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [
+        ((1100, 1100), {"precinct": 0}),
+        ((2040, 2040), {"tile": (8, 8)}),
+        ((1024, 1024), {"precinct": 0x55, "layers": 65_535}),
+    ],
+)
+def test_the_most_pieces_of_a_jpeg2000(size: tuple[int, int], options: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "pieces.j2k"
+    path.write_bytes(jpeg2000(size, **options))
+    status, seconds, peak = child_decodes(path)
+    assert status == "ok"
+    assert seconds < SECONDS
+    assert peak < 1 << 30
+
+
 BITMAP_BOMB = struct.pack("<IiiHHI", 40, 60_000, 120_000, 1, 24, 0) + bytes(60)
 
 
