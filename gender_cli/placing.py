@@ -16,7 +16,8 @@ from contextlib import suppress
 from io import FileIO
 from typing import BinaryIO
 
-from gender_cli.journal import MODES, sync_folder
+from gender_cli.journal_files import sync_folder
+from gender_cli.journal_format import MODES
 
 __all__ = ["MODES", "ChangedError", "digest", "is_regular", "move", "place", "settle", "take_back", "withdraw"]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from gender_cli.arguments import model_options
 from gender_cli.classify import load_options, predictions, say
 from gender_cli.inputs import expand, printable
-from gender_cli.journal import SETTINGS
+from gender_cli.journal_format import SETTINGS
 from gender_cli.placing import MODES, digest
 from gender_cli.results import MIXED
 from gender_cli.sort_options import FAILED, SortOptions, SortTally, resolve
@@ -254,7 +254,7 @@ def _describe(classifier: Classifier) -> dict[str, Any]:
 
 
 def _settings(classifier: Classifier, named: str | None) -> dict[str, Any]:
-    """Returns the options that decide the answers, as they are in effect, by :data:`~gender_cli.journal.SETTINGS`."""
+    """Returns the options that decide the answers, as they are in effect, by :data:`SETTINGS`."""
     from runtime.detector import DEFAULT_DETECT_SIZE, DEFAULT_THRESHOLD
     from runtime.locate import MODEL_VARIABLE
 

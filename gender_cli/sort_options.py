@@ -40,7 +40,8 @@ class SortOptions:
         journal: The journal's file; by default :data:`~gender_cli.journal.JOURNAL_NAME` in ``destination``.
         dry_run: Write nothing.
         recursive: Whether the folders inside ``source`` are sorted too; for the journal.
-        settings: The options that decide the answers, some of :data:`~gender_cli.journal.SETTINGS`; for the journal.
+        settings: The options that decide the answers, some of :data:`~gender_cli.journal_format.SETTINGS`; for the
+            journal.
         model: What gives the answers, for the journal; a sort is not gone on with by another model.
     """
 

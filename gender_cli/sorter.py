@@ -11,7 +11,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, final
 
 from gender_cli.inputs import printable
-from gender_cli.journal import JOURNAL_NAME, Entry, Header, Journal, State
+from gender_cli.journal import JOURNAL_NAME, Journal
+from gender_cli.journal_format import Entry, Header, State
 from gender_cli.naming import Namer
 from gender_cli.placing import digest, place, settle, withdraw
 from gender_cli.results import WriteError, file_key, outcome

@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gender_cli.inputs import printable
-from gender_cli.journal import Journal, State
+from gender_cli.journal import Journal
+from gender_cli.journal_format import State
 from gender_cli.placing import take_back
 from gender_cli.sorter import check_destination, open_journal, part_name, settle_open
 

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from sort_support import JOURNAL, Tree, classified, grow, predict, random_trees, snapshot
 
 from gender_cli import placing, sorter
-from gender_cli.journal import Header, Journal, State
+from gender_cli.journal import Journal
+from gender_cli.journal_format import Header, State
 from gender_cli.naming import numbered
 from gender_cli.results import WriteError
 from gender_cli.sort import SortOptions, SortTally, run_sort, undo
