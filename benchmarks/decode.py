@@ -2,13 +2,16 @@
 
     python benchmarks/decode.py speed
     python benchmarks/decode.py formats
+    python benchmarks/decode.py scans
     python benchmarks/decode.py reduced --pictures FOLDER [--pictures FOLDER ...] [--megapixels 12] [--count 100]
 
 ``speed`` decodes a made photograph of 12, 24 and 48 megapixels: Pillow alone, ``runtime`` exactly, and ``runtime`` at
 the scale that inputs of 80 and 224 pixels allow. ``formats`` prints the peak of memory and the time per pixel of every
-format that can be written: the source of the costs in ``runtime/formats.py``. ``reduced`` compares a model's
-probabilities for whole and for reduced decodes; with ``--megapixels`` the pictures are enlarged to that size first,
-with grain, because an enlarged picture has none of its own; without it the JPEG files are taken as they are.
+format that can be written: the source of the costs in ``runtime/formats.py``. ``scans`` does so for what a small file
+can ask for: scans of a JPEG, rows of a picture one pixel wide; and prints what looking for scans takes. ``reduced``
+compares a model's probabilities for whole and for reduced decodes; with ``--megapixels`` the pictures are enlarged to
+that size first, with grain, because an enlarged picture has none of its own; without it the JPEG files are taken as
+they are.
 """
 
 from __future__ import annotations
@@ -23,15 +26,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import ROOT, machine
 from PIL import Image, ImageOps
 
-from runtime import decision
+from runtime import decision, formats
 from runtime.decode import REDUCED_AT_LEAST, decode
 from runtime.limits import Limits
+from runtime.sources import GuardedReader
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,7 +159,7 @@ FORMATS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
-def formats(side: int) -> None:
+def costs(side: int) -> None:
     """Prints memory at the peak and CPU time per pixel, by format, each in a process of its own."""
     import pillow_heif
 
@@ -174,11 +179,60 @@ def formats(side: int) -> None:
                     print(f"{name:9} {mode:5} cannot be written here: {error}")
                     break
             else:
-                command = [sys.executable, "-c", MEASURE, *map(str, paths)]
-                done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-                memory, nanoseconds = json.loads(done.stdout)
+                memory, nanoseconds = decoded_in_child(*paths)
                 words = " ".join(f"{key}={value}" for key, value in options.items())
                 print(f"{name:9} {mode:5} {memory:6.1f} {nanoseconds:8.0f}   {words}", flush=True)
+
+
+def decoded_in_child(large: Path, small: Path) -> tuple[float, float]:
+    """Returns bytes of memory and nanoseconds per pixel of a decode in a process of its own, after a small one."""
+    command = [sys.executable, "-c", MEASURE, str(large), str(small)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    memory, nanoseconds = json.loads(done.stdout)
+    return memory, nanoseconds
+
+
+def scans(side: int) -> None:
+    """Prints what repeated scans take, per pixel and per byte; what a row takes; and what looking for scans takes."""
+    print(machine())
+    noise = Image.frombytes("L", (side, side), random.Random(0).randbytes(side * side))
+    flat = Image.new("L", (side, side), 128)
+    with tempfile.TemporaryDirectory() as folder:
+        large, longer, small = (Path(folder, name) for name in ("large", "longer", "small"))
+        for label, picture, number in (
+            ("grey, last scan (refinement)", flat, -1),
+            ("noise, last scan (refinement)", noise, -1),
+            ("grey CMYK, first scan (DC of all)", flat.convert("RGB").convert("CMYK"), 0),
+        ):
+            for path, image in ((large, picture), (small, picture.resize((64, 64)))):
+                image.save(path, "JPEG", progressive=True, quality=95)
+            data = large.read_bytes()
+            *_, scan = data.split(b"\xff\xda") if number else data.split(b"\xff\xda")[:2]
+            scan = b"\xff\xda" + (scan[:-2] if number else scan[: scan.index(b"\xff\xc4")])
+            longer.write_bytes(data[:-2] + scan * 40 + data[-2:])
+            once = decoded_in_child(large, small)[1]
+            each = (decoded_in_child(longer, small)[1] - once) / 40
+            print(
+                f"{label:34} {once:5.1f} ns/pixel; each more {each:5.2f} ns/pixel, "
+                f"{each * side * side / len(scan):10.1f} ns/byte of {len(scan):,}",
+                flush=True,
+            )
+        turned = Image.Exif()
+        turned[0x0112] = 6
+        for mode in ("1", "LA", "RGB"):
+            Image.new(mode, (1, 8)).save(small, "PNG")
+            Image.new(mode, (1, 200_000)).save(large, "PNG")
+            Image.new(mode, (1, 200_000)).save(longer, "PNG", exif=turned)
+            rows = [decoded_in_child(path, small)[0] for path in (large, longer)]
+            print(
+                f"PNG {mode:3} 1 x 200,000: {rows[0]:5.1f} bytes a row, {rows[1]:5.1f} where EXIF turns it", flush=True
+            )
+    for label, progressive in (("one scan", False), ("progressive", True)):
+        buffer = io.BytesIO()
+        noise.convert("RGB").save(buffer, "JPEG", quality=92, progressive=progressive)
+        look = partial(formats._check_jpeg, GuardedReader(buffer), noise.size, "", WIDE)
+        ways = [seconds(run, 7)[1] * 1000 for run in (look, partial(decode, buffer.getvalue()))]
+        print(f"JPEG, {label}: looking for scans {ways[0]:.3f} ms, all {ways[1]:.0f} ms", flush=True)
 
 
 def pictures(folders: list[Path], count: int) -> list[Path]:
@@ -274,6 +328,8 @@ def main() -> None:
     one.add_argument("--runs", type=int, default=7)
     two = commands.add_parser("formats")
     two.add_argument("--side", type=int, default=2048)
+    four = commands.add_parser("scans")
+    four.add_argument("--side", type=int, default=4096)
     three = commands.add_parser("reduced")
     three.add_argument("--pictures", type=Path, action="append", required=True)
     three.add_argument("--count", type=int, default=100, help="pictures from each folder")
@@ -285,7 +341,9 @@ def main() -> None:
     if arguments.command == "speed":
         speed(arguments.runs)
     elif arguments.command == "formats":
-        formats(arguments.side)
+        costs(arguments.side)
+    elif arguments.command == "scans":
+        scans(arguments.side)
     else:
         reduced(arguments)
 

@@ -19,7 +19,8 @@ class Limits:
         max_pixels: Most pixels, width times height as the header states them. The default, 89,478,485, is the size
             from which Pillow itself warns of a decompression bomb (``Image.MAX_IMAGE_PIXELS``: a quarter of a GiB
             at three bytes per pixel). Formats that need more memory or time per pixel than a JPEG are held to a
-            smaller number; docs/decode.md has the table.
+            smaller number, and so are very long sides, JPEG files of very many scans and JPEG 2000 files of very many
+            pieces; docs/decode.md has the tables.
 
     Raises:
         OptionError: If a limit is not a positive whole number.
