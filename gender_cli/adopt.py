@@ -141,8 +141,8 @@ def open_model(
         return None
     if _is_installed(os.fspath(chosen)):
         return model  # a folder of that name that happens to lie here does not stand in for it
-    path = Path(chosen).expanduser()
-    if path.is_dir():
+    path = locate.expanded(os.fspath(chosen))
+    if locate.is_folder(path):
         return model if is_bundle(path) or not find_variants(_files_of(path)) else open_folder(path, variant=variant)
     text = os.fspath(chosen)
     if not is_hub_id(text):

@@ -80,8 +80,8 @@ def add(request: Request, say: Callable[[str], None]) -> Bundle:
         HubError: If the Hub does not give the model, or the disk is full.
         BundleError: If the model cannot be used; the message says why.
     """
-    folder = Path(request.model).expanduser()
-    from_folder = folder.is_dir()
+    folder = locate.expanded(request.model)
+    from_folder = locate.is_folder(folder)
     if not from_folder and not hub.is_hub_id(request.model):
         raise ModelNotFoundError(
             f"There is no folder {request.model}, and it is no model on the Hub, which would be called ORG/NAME."

@@ -99,7 +99,10 @@ class Bundle:
 
 def is_bundle(folder: Path) -> bool:
     """Whether a folder holds a manifest; says nothing about what the manifest says."""
-    return (folder / MANIFEST_NAME).is_file()
+    try:
+        return (folder / MANIFEST_NAME).is_file()
+    except (OSError, ValueError):  # a name that is too long, a folder that may not be entered
+        return False
 
 
 def sha256_of(path: Path) -> str:

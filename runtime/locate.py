@@ -23,8 +23,10 @@ __all__ = [
     "Located",
     "builtin_path",
     "default_output_dir",
+    "expanded",
     "find",
     "installed",
+    "is_folder",
     "locate",
     "search_path",
     "user_dir",
@@ -73,7 +75,7 @@ def find(model: str | os.PathLike[str]) -> Path:
         ModelNotFoundError: If there is nothing of that name.
     """
     text = os.fspath(model)
-    path = Path(text).expanduser()
+    path = expanded(text)
     if is_bundle(path):
         return path
     is_bare = Path(text).name == text and text not in ("", ".", "..")
@@ -83,7 +85,7 @@ def find(model: str | os.PathLike[str]) -> Path:
                 return folder / text
         if text == BUILTIN_NAME:
             return builtin_path()
-    if path.is_dir():
+    if is_folder(path):
         raise ModelNotFoundError(
             f"The folder {path} is no model bundle: it has no bundle.json. Make one with `python -m export`, "
             "or add a ready ONNX repository with `gender-classifier models add`."
@@ -95,6 +97,22 @@ def find(model: str | os.PathLike[str]) -> Path:
         else "`gender-classifier models list` shows them with their folders."
     )
     raise ModelNotFoundError(f"There is no model {text!r}. Models here: {', '.join(names)}. {hint}")
+
+
+def expanded(text: str) -> Path:
+    """Returns a path with ``~`` and ``~user`` replaced, where there is such a user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # ~somebody, who is not known here
+        return Path(text)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path leads to a folder; a name that no file system takes, or that may not be looked at, does not."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def installed() -> list[Path]:
@@ -120,7 +138,7 @@ def search_path() -> list[Path]:
     """
     variable = os.environ.get(MODELS_VARIABLE)
     if variable:
-        return [Path(part).expanduser() for part in variable.split(os.pathsep) if part]
+        return [expanded(part) for part in variable.split(os.pathsep) if part]
     checkout = _checkout_models()
     return [user_dir()] if checkout is None else [checkout, user_dir()]
 

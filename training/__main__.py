@@ -86,8 +86,7 @@ def _prepare(options: argparse.Namespace, recipe: Recipe) -> None:
 
 
 def _train(options: argparse.Namespace, recipe: Recipe) -> None:
-    from training.stages import is_done, run_stage, stage_folder
-    from training.validation import decide
+    from training.stages import LOG, is_done, run_stage, stage_folder
 
     names = [options.stage] if options.stage else [name for name in recipe.stages if not is_done(options.cache, name)]
     for name in names:
@@ -96,12 +95,11 @@ def _train(options: argparse.Namespace, recipe: Recipe) -> None:
     if options.stage:
         return
     folders = {name: stage_folder(options.cache, name) for name in recipe.stages}
-    logs = {name: json.loads((folder / "log.json").read_text("utf-8")) for name, folder in folders.items()}
+    logs = {name: json.loads((folder / LOG).read_text("utf-8")) for name, folder in folders.items()}
     _write(options.log, logs)
     options.out.mkdir(parents=True, exist_ok=True)
-    for name in ("config.json", "model.safetensors", "preprocessor_config.json"):
+    for name in ("config.json", "decision.json", "model.safetensors", "preprocessor_config.json"):
         shutil.copy(folders[list(recipe.stages)[-1]] / name, options.out / name)
-    _say(str(decide(options.data, options.cache, recipe.final.config, options.out)))
 
 
 def _decide(options: argparse.Namespace, recipe: Recipe) -> None:

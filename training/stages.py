@@ -18,9 +18,12 @@ from training.models import count_parameters
 from training.pool import Material, Source
 from training.soup import average_weights, refresh_statistics
 from training.train import balanced_accuracy, log_entry, save, train
-from training.validation import predict, validation_views
+from training.validation import decide, predict, validation_views
 
-__all__ = ["is_done", "run_stage", "stage_folder"]
+__all__ = ["LOG", "is_done", "run_stage", "stage_folder"]
+
+LOG = "log.json"
+"""Written when a stage has ended."""
 
 STATISTICS_BATCHES = 100
 """Batches for the statistics of an average: 12,800 pictures settle them to well below a per cent."""
@@ -33,7 +36,7 @@ def stage_folder(cache: Path, name: str) -> Path:
 
 def is_done(cache: Path, name: str) -> bool:
     """Whether a stage has run to its end: its log is written last."""
-    return (stage_folder(cache, name) / "log.json").exists()
+    return (stage_folder(cache, name) / LOG).exists()
 
 
 def _open(cache: Path, name: str) -> Any:
@@ -61,14 +64,17 @@ def run_stage(root: Path, cache: Path, recipe: Recipe, name: str, say: Callable[
         raise ValueError(f"stage {name} needs {', '.join(missing)} first")
     out = stage_folder(cache, name)
     if stage.average:
-        _average(root, cache, stage, out, say)
-        return
-    teachers = [_open(cache, teacher) for teacher in stage.teachers]
-    initial = _open(cache, stage.initial) if stage.initial else None
-    train(root, cache, stage.config, out, teachers, initial, say=say)
+        log = _average(root, cache, stage, out, say)
+    else:
+        teachers = [_open(cache, teacher) for teacher in stage.teachers]
+        initial = _open(cache, stage.initial) if stage.initial else None
+        log = train(root, cache, stage.config, out, teachers, initial, say=say)
+    # Every stage is evened out, so that no teacher hands its preference on.
+    say(str(decide(root, cache, stage.config, out)))
+    (out / LOG).write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
 
 
-def _average(root: Path, cache: Path, stage: Stage, out: Path, say: Callable[[str], None]) -> None:
+def _average(root: Path, cache: Path, stage: Stage, out: Path, say: Callable[[str], None]) -> dict[str, Any]:
     config = stage.config
     torch.manual_seed(config.schedule.seed)
     material = Material.load(root, cache, config)
@@ -88,5 +94,4 @@ def _average(root: Path, cache: Path, stage: Stage, out: Path, say: Callable[[st
     )
     say(json.dumps(entry))
     save(model, config, out)
-    log = {"parameters": count_parameters(model), "curves": [entry]}
-    (out / "log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+    return {"parameters": count_parameters(model), "curves": [entry]}

@@ -106,7 +106,7 @@ def train(
         root: The data root.
         cache: Where ``prepare`` put the crops.
         config: The recipe.
-        out: Receives ``config.json``, ``model.safetensors``, ``preprocessor_config.json`` and ``log.json``.
+        out: Receives ``config.json``, ``model.safetensors``, ``preprocessor_config.json``.
         teachers: Trained classifiers of the same input size whose soft answers the student also learns.
         initial: A classifier of the same kind to start from, trained on the same split.
         say: Receives a line per evaluation.
@@ -153,9 +153,7 @@ def train(
             curves.append(clock | log_entry(plain, hard))
             say(json.dumps(curves[-1]))
             save(ema, config, out)
-    log = {"parameters": parameters, "curves": curves}
-    (out / "log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
-    return log
+    return {"parameters": parameters, "curves": curves}
 
 
 def log_entry(clean: tuple[float, float, float], spoilt: tuple[float, float, float]) -> dict[str, float]:

@@ -128,3 +128,9 @@ def test_an_export_from_a_checkout_that_is_not_installed_stays_there(tmp_path, m
     (tmp_path / "pyproject.toml").touch()
     monkeypatch.setattr(locate, "_PACKAGE", tmp_path / "runtime")
     assert locate.default_output_dir() == tmp_path / "models"
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "~nobody-of-that-name/model", "nul\0inside", "x/" + "y" * 300])
+def test_a_name_that_no_file_system_takes_is_a_model_that_is_not_there(name, models):
+    with pytest.raises(ModelNotFoundError, match="There is no model"):
+        locate.find(name)
