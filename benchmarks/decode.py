@@ -7,7 +7,7 @@
 
 ``speed`` decodes a made photograph of 12, 24 and 48 megapixels: Pillow alone, ``runtime`` exactly, and ``runtime`` at
 the scale that inputs of 80 and 224 pixels allow. ``formats`` prints the peak of memory and the time per pixel of every
-format that can be written: the source of the costs in ``runtime/formats.py``. ``scans`` does so for what a small file
+format that can be written: the source of the costs in ``runtime/bounds.py``. ``scans`` does so for what a small file
 can ask for: scans of a JPEG, rows of a picture one pixel wide; and prints what looking for scans takes. ``reduced``
 compares a model's probabilities for whole and for reduced decodes; with ``--megapixels`` the pictures are enlarged to
 that size first, with grain, because an enlarged picture has none of its own; without it the JPEG files are taken as
@@ -33,8 +33,9 @@ from typing import TYPE_CHECKING, Any
 from common import ROOT, machine
 from PIL import Image, ImageOps
 
-from runtime import decision, formats
+from runtime import decision
 from runtime.decode import REDUCED_AT_LEAST, decode
+from runtime.jpeg_scans import check_jpeg
 from runtime.limits import Limits
 from runtime.sources import GuardedReader
 
@@ -230,7 +231,7 @@ def scans(side: int) -> None:
     for label, progressive in (("one scan", False), ("progressive", True)):
         buffer = io.BytesIO()
         noise.convert("RGB").save(buffer, "JPEG", quality=92, progressive=progressive)
-        look = partial(formats._check_jpeg, GuardedReader(buffer), noise.size, "", WIDE)
+        look = partial(check_jpeg, GuardedReader(buffer), noise.size, "", WIDE)
         ways = [seconds(run, 7)[1] * 1000 for run in (look, partial(decode, buffer.getvalue()))]
         print(f"JPEG, {label}: looking for scans {ways[0]:.3f} ms, all {ways[1]:.0f} ms", flush=True)
 

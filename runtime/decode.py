@@ -15,8 +15,9 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, Union, cast
 
 from PIL import Image
 
+from runtime.bounds import check_pixels
 from runtime.errors import ImageError, OptionError
-from runtime.formats import check_pixels, open_picture
+from runtime.formats import open_picture
 from runtime.limits import Limits
 from runtime.prediction import Status
 from runtime.quiet import pillow_silenced

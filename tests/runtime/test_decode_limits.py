@@ -20,7 +20,8 @@ import pytest
 from PIL import Image, ImageFile
 from support import ROOT
 
-from runtime import formats
+from runtime import jpeg_scans
+from runtime.containers import check_fpx
 from runtime.decode import decode
 from runtime.errors import ImageError
 from runtime.limits import Limits
@@ -584,7 +585,7 @@ def test_an_ordinary_jpeg_is_not_searched_for_scans(options: dict[str, Any], mon
     def searched(*_args: object) -> None:
         raise ValueError("the whole file was searched")
 
-    monkeypatch.setattr(formats, "_count_scans", searched)
+    monkeypatch.setattr(jpeg_scans, "count_scans", searched)
     for mode in ("RGB", "L", "CMYK"):
         data = encoded(textured(mode), "JPEG", **options)
         assert decode(data).size == decode(mpo(data)).size == (160, 120)
@@ -622,10 +623,10 @@ def test_tiles_of_a_flashpix_picture_hold_one_scan_of_their_size() -> None:
         tile = ("jpeg", (0, 0, 64, 64), 28, ("L", None))
         return SimpleNamespace(tile=[tile], tile_prefix=b"", ole=ole, stream=["a", "b", "c"])
 
-    formats._check_fpx(opened(encoded(GREY, "JPEG")), "The picture")
+    check_fpx(opened(encoded(GREY, "JPEG")), "The picture")
     for jpeg in (jpeg_with_scans(GREY, 0), encoded(Image.new("L", (65, 64)), "JPEG"), b""):
         with pytest.raises(ImageError, match="broken"):
-            formats._check_fpx(opened(jpeg), "The picture")
+            check_fpx(opened(jpeg), "The picture")
 
 
 @pytest.mark.slow
