@@ -60,7 +60,8 @@ def create_session(
         threads: Intra-op threads; by default from affinity and cgroup quota, at most four. 0 is refused: it would let
             onnxruntime count the host's cores.
         optimize: Let onnxruntime lay the weights out for this processor. ``False`` loads faster and in less memory
-            (measured on the built-in model: 8 ms and 9 MiB less), and each run takes up to twice as long.
+            (measured on the built-in model by ``benchmarks/session.py``: 3 ms and 9 MiB less), and each run takes up to
+            twice as long.
 
     Raises:
         ProviderUnavailableError: If the provider is not part of this onnxruntime, or did not come up.
