@@ -386,7 +386,8 @@ def load(
         threshold: Probability in [0, 1] below which the answer is ``uncertain``; overrides the bundle's thresholds.
         limits: Largest file and picture that are decoded.
         exact: Decode every pixel. ``False`` decodes large JPEGs at a reduced scale when whole pictures are classified:
-            decoding is then about one and a half times faster, and a probability then moves by up to some hundredths (docs/decode.md).
+            decoding is about one and a half times faster, and a probability moves by up to some hundredths
+            (docs/decode.md).
         optimize: Let onnxruntime lay the weights out for this processor; ``False`` is quicker for a single picture, and
             takes less memory.
         faces: Look for faces (``True``), take the whole picture (``False``), or as the bundle says (``None``).
