@@ -171,7 +171,7 @@ def test_every_key_that_timm_writes_is_known() -> None:
 @pytest.fixture(scope="module")
 def timm_data() -> Any:
     """timm.data, where torchvision is there; its compiled operators are not needed for pictures."""
-    torch = pytest.importorskip("torch")
+    operators = pytest.importorskip("torch.library")
     spec = find_spec("torchvision")
     if spec is None or spec.origin is None or find_spec("timm") is None:
         pytest.skip("timm's own transform needs torchvision, which is not installed")
@@ -180,7 +180,7 @@ def timm_data() -> Any:
     except RuntimeError:
         # A wheel built for another torch: its operators do not load. Their names are all that the import asks for.
         source = (Path(spec.origin).parent / "_meta_registrations.py").read_text()
-        library = torch.library.Library("torchvision", "DEF")
+        library = operators.Library("torchvision", "DEF")
         for name in set(re.findall(r'register_(?:fake|meta)\("(?:torchvision::)?(\w+)"\)', source)):
             library.define(f"{name}(Tensor a) -> Tensor")
         globals()["_library"] = library  # it is undone when the object goes
