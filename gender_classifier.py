@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     streams.prepare()
     arguments = parse_args(sys.argv[1:] if argv is None else argv)
     if sys.stdout is None:
-        print("gender-classifier: there is no stdout to write answers to: it is closed.", file=sys.stderr)  # noqa: T201
+        streams.say("there is no stdout to write answers to: it is closed.")
         return 2
     try:
         code = int(arguments.run(arguments))
@@ -108,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is not None or error.errno is None:  # some file's error, not that of a write to stdout
             raise
-        print(f"gender-classifier: the answers cannot be written: {error.strerror}.", file=sys.stderr)  # noqa: T201
+        streams.say(f"the answers cannot be written: {error.strerror}.")
         streams.abandon_stdout()
         return 2
     return code

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections import deque
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gender_cli.inputs import STDIN, expand
 from gender_cli.output import make_writer
 from gender_cli.results import ResultsFile, Tally
+from gender_cli.streams import say
 from runtime.errors import ClassifierError, ImageError
 from runtime.prediction import Prediction, Status
 
@@ -23,20 +23,12 @@ if TYPE_CHECKING:
     from gender_cli.inputs import Item
     from runtime.classifier import Classifier
 
-__all__ = ["DISCLAIMER", "load_options", "predictions", "run", "say"]
+__all__ = ["DISCLAIMER", "load_options", "predictions", "run"]
 
 DISCLAIMER = {
     "en": "A guess at how a person looks, not at who they are; it can be wrong.",
     "fr": "Une supposition sur l'apparence, pas sur l'identité d'une personne ; elle peut être fausse.",
 }
-
-
-def say(message: str) -> None:
-    """Prints one line for people on stderr; a stderr that nobody reads any more ends no run."""
-    try:
-        print(f"gender-classifier: {message}", file=sys.stderr, flush=True)  # noqa: T201
-    except OSError:
-        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 
 def load_options(arguments: argparse.Namespace) -> dict[str, Any]:

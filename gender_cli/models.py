@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gender_cli import detector_install, vocabulary
 from gender_cli.installed import Installed, builtin_folder, card, find, installed, megabytes, same, summary, table
+from gender_cli.streams import say
 from runtime import locate
 from runtime.bundle import Bundle
 from runtime.errors import ClassifierError, ManifestError, ModelNotFoundError, OptionError
@@ -108,7 +109,7 @@ def _with_sentences(command: Command) -> Command:
         try:
             return command(arguments)
         except ClassifierError as error:
-            _say(str(error))
+            say(str(error))
             return 2 if isinstance(error, (OptionError, ModelNotFoundError)) else 1
 
     return run
@@ -122,7 +123,7 @@ def _list(arguments: argparse.Namespace) -> int:
         _print("\n".join(table(models)))
     for model in models:
         if model.problem is not None:
-            _say(model.problem)
+            say(model.problem)
     return 1 if any(model.problem for model in models) else 0
 
 
@@ -168,12 +169,12 @@ def _remove(arguments: argparse.Namespace) -> int:
     if path is None or (builtin is not None and same(path, builtin)):
         raise OptionError(f"{name} is the built-in model; it comes and goes with the program.")
     if not arguments.yes and not _agreed(path):
-        _say(f"{name} was not removed.")
+        say(f"{name} was not removed.")
         return 1
     try:
         _delete(path)
     except OSError as error:
-        _say(f"{path} could not be removed: {error.strerror or error}.")
+        say(f"{path} could not be removed: {error.strerror or error}.")
         return 1
     _print(f"{name} was removed ({path}).")
     return 0
@@ -214,7 +215,7 @@ def _add(arguments: argparse.Namespace) -> int:
         variants=tuple(dict.fromkeys(arguments.variant)),
         framing=framings[arguments.framing],
     )
-    bundle = models_add.add(request, _say)
+    bundle = models_add.add(request, say)
     name = bundle.manifest.name
     by_default = locate.locate().path == bundle.path
     use = "It is now used unless --model says otherwise." if by_default else f"To use it: --model {name}"
@@ -224,7 +225,3 @@ def _add(arguments: argparse.Namespace) -> int:
 
 def _print(line: str) -> None:
     print(line)  # noqa: T201
-
-
-def _say(message: str) -> None:
-    print(f"gender-classifier: {message}", file=sys.stderr)  # noqa: T201

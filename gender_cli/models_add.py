@@ -161,7 +161,7 @@ def _from_hub(request: Request, name: str, stage: Path, say: Callable[[str], Non
 
 def _from_folder(request: Request, name: str, stage: Path, say: Callable[[str], None]) -> Bundle:
     """Copies what is needed of a folder, and makes a bundle of it."""
-    folder = Path(request.model).expanduser()
+    folder = locate.expanded(request.model)
 
     def bring(paths: Sequence[str]) -> None:
         for path in paths:

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from gender_cli.arguments import model_options
-from gender_cli.classify import load_options, predictions, say
+from gender_cli.classify import load_options, predictions
 from gender_cli.inputs import expand, printable
 from gender_cli.journal_format import SETTINGS
 from gender_cli.placing import MODES, digest
 from gender_cli.results import MIXED
 from gender_cli.sort_options import FAILED, SortOptions, SortTally, resolve
 from gender_cli.sorter import Sorter, open_journal, run_sort
+from gender_cli.streams import say
 from gender_cli.undo import undo
 from gender_cli.vocabulary import FEMALE, MALE
 from runtime.errors import ClassifierError, OptionError
@@ -47,7 +48,8 @@ examples:
   gender-classifier sort photos sorted --mode move
   gender-classifier sort --undo sorted
 
-exit codes: 0 every picture was classified and put somewhere; 1 at least one was not; 2 wrong use or no model
+exit codes: 0 every picture was classified and put somewhere; 1 at least one was not; 2 wrong use, no model,
+or a place that cannot be written
 """
 
 _DEFAULTS: Mapping[str, Any] = {

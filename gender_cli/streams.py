@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["abandon_stdout", "prepare"]
+__all__ = ["abandon_stdout", "prepare", "say"]
 
 _ERRORS = "gender_classifier.path"
 
@@ -21,10 +21,22 @@ def prepare() -> None:
     """Makes the streams usable; called once, before anything is written."""
     _occupy()
     if sys.stderr is None:
-        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+        _abandon_stderr()
     codecs.register_error(_ERRORS, _as_it_came)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors=_ERRORS)
+
+
+def say(message: str) -> None:
+    """Prints one line for people on stderr; a stderr that nobody reads any more ends no run."""
+    try:
+        print(f"gender-classifier: {message}", file=sys.stderr, flush=True)  # noqa: T201
+    except OSError:
+        _abandon_stderr()
+
+
+def _abandon_stderr() -> None:
+    sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 
 def abandon_stdout() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from runtime import tiles, yunet
 from runtime.errors import BundleError, DetectorError, ModelNotFoundError, OptionError
-from runtime.locate import user_dir
+from runtime.locate import expanded, user_dir
 from runtime.session import create_session
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Detector:
             OptionError: If an option has a value that cannot be used.
         """
         options = _Options(threads, threshold, nms_threshold, detect_size)
-        place = _expanded(Path(path))
+        place = expanded(os.fspath(path))
         try:
             model = place.read_bytes()
         except FileNotFoundError as error:
@@ -235,7 +235,7 @@ def installed() -> Path | None:
     """
     named = os.environ.get(DETECTOR_VARIABLE)
     if named:
-        return _expanded(Path(named))
+        return expanded(named)
     try:
         path = install_dir() / FILE_NAME
         return path if path.is_file() else None
@@ -243,14 +243,6 @@ def installed() -> Path | None:
         # A home that this user may not look into (a service with HOME=/root), or none at all (RuntimeError), holds no
         # detector for him. Path.is_file answers False to "no such file" only, before Python 3.14.
         return None
-
-
-def _expanded(path: Path) -> Path:
-    """Returns the path with ``~`` replaced; as it is where there is no such home, so that opening it says so."""
-    try:
-        return path.expanduser()
-    except RuntimeError:
-        return path
 
 
 def _scaled(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -17,8 +17,8 @@ from training.config import Recipe, Stage
 from training.models import count_parameters
 from training.pool import Material, Source
 from training.soup import average_weights, refresh_statistics
-from training.train import balanced_accuracy, log_entry, save, train
-from training.validation import decide, predict, validation_views
+from training.train import save, train
+from training.validation import Examination, decide
 
 __all__ = ["LOG", "is_done", "run_stage", "stage_folder"]
 
@@ -86,12 +86,7 @@ def _average(root: Path, cache: Path, stage: Stage, out: Path, say: Callable[[st
             yield normalise(source()[0])
 
     refresh_statistics(model, islice(batches(), STATISTICS_BATCHES))
-    held = list(material.validation)
-    clean, spoilt = validation_views(material.crops[held], material.half[held], config, 3, seed=99)
-    labels = material.labels[held]
-    entry = log_entry(
-        balanced_accuracy(predict(model, clean), labels), balanced_accuracy(predict(model, spoilt), labels.repeat(3))
-    )
+    entry = Examination.prepare(material, config).figures(model)
     say(json.dumps(entry))
     save(model, config, out)
     return {"parameters": count_parameters(model), "curves": [entry]}

@@ -18,9 +18,9 @@ from training.augment import mixup, normalise
 from training.config import Config, Schedule
 from training.models import autocast, build_model, build_processor, count_parameters
 from training.pool import Material, Pool, Source
-from training.validation import predict, validation_views
+from training.validation import Examination
 
-__all__ = ["balanced_accuracy", "learning_rate", "log_entry", "save", "train", "train_step"]
+__all__ = ["learning_rate", "save", "train", "train_step"]
 
 
 def learning_rate(step: int, schedule: Schedule) -> float:
@@ -29,18 +29,6 @@ def learning_rate(step: int, schedule: Schedule) -> float:
         return schedule.lr * (step + 1) / schedule.warmup
     done = (step - schedule.warmup) / max(1, schedule.steps - schedule.warmup)
     return schedule.lr * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
-
-
-def balanced_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float, float]:
-    """Mean of the two recalls, and the recalls of women and men; all in [0, 1].
-
-    Args:
-        logits: (n, 2), float.
-        labels: (n,), int64, 0 for female and 1 for male.
-    """
-    right = logits.argmax(1) == labels
-    recalls = [float(right[labels == k].float().mean()) for k in (0, 1)]
-    return sum(recalls) / 2, recalls[0], recalls[1]
 
 
 def train_step(
@@ -118,15 +106,13 @@ def train(
     torch.manual_seed(s.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     material = Material.load(root, cache, config)
-    held = list(material.validation)
-    clean, spoilt = validation_views(material.crops[held], material.half[held], config, 3, seed=99)
-    answers = material.labels[held]
+    examination = Examination.prepare(material, config)
 
     model = (build_model(config.model) if initial is None else initial).to(device, memory_format=torch.channels_last)
     ema = copy.deepcopy(model)
     optimiser = _optimiser(model, s)
     parameters = count_parameters(model)
-    say(f"{len(material.training)} training, {len(held)} validation pictures; {parameters} parameters")
+    say(f"{len(material.training)} training, {len(material.validation)} validation pictures; {parameters} parameters")
     for teacher in teachers:
         teacher.to(device, memory_format=torch.channels_last).eval()
     source = Source(material, config, teachers)
@@ -148,24 +134,10 @@ def train(
         _average(ema, model, min(s.ema, (1 + step) / (10 + step)))
         if (step + 1) % s.evaluate_every == 0 or step + 1 == s.steps:
             clock = {"step": step + 1, "seconds": round(time.time() - began, 1), "loss": round(running, 4)}
-            plain = balanced_accuracy(predict(ema, clean), answers)
-            hard = balanced_accuracy(predict(ema, spoilt), answers.repeat(3))
-            curves.append(clock | log_entry(plain, hard))
+            curves.append(clock | examination.figures(ema))
             say(json.dumps(curves[-1]))
             save(ema, config, out)
     return {"parameters": parameters, "curves": curves}
-
-
-def log_entry(clean: tuple[float, float, float], spoilt: tuple[float, float, float]) -> dict[str, float]:
-    """Validation figures, as a log holds them; each triple as :func:`balanced_accuracy` gives it."""
-    return {
-        "clean": round(clean[0], 4),
-        "clean_female": round(clean[1], 4),
-        "clean_male": round(clean[2], 4),
-        "spoilt": round(spoilt[0], 4),
-        "spoilt_female": round(spoilt[1], 4),
-        "spoilt_male": round(spoilt[2], 4),
-    }
 
 
 def save(model: Any, config: Config, out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,9 @@ from transformers import AutoModelForImageClassification
 from training.augment import Augmenter, normalise
 from training.calibrate import Decision, fit_decision, fit_offset
 from training.config import Augment, Config
-from training.data import read_faces, split_by_person
-from training.prepare import half_boxes, load_crops
+from training.pool import Material
 
-__all__ = ["decide", "predict", "validation_views"]
+__all__ = ["Examination", "balanced_accuracy", "decide", "predict", "validation_views"]
 
 COPIES = 8
 """Spoilt views of each validation picture that the decision rule is fitted on."""
@@ -59,6 +59,45 @@ def validation_views(crops: Tensor, half: Tensor, config: Config, copies: int, s
     return normalise(clean), normalise(torch.cat(spoilt))
 
 
+def balanced_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float, float]:
+    """Mean of the two recalls, and the recalls of women and men; all in [0, 1].
+
+    Args:
+        logits: (n, 2), float.
+        labels: (n,), int64, 0 for female and 1 for male.
+    """
+    right = logits.argmax(1) == labels
+    recalls = [float(right[labels == k].float().mean()) for k in (0, 1)]
+    return sum(recalls) / 2, recalls[0], recalls[1]
+
+
+@dataclass(frozen=True)
+class Examination:
+    """The held-out pictures in the views by which runs are compared: the same for every run and stage."""
+
+    clean: Tensor
+    """(n, 3, size, size), float32, normalised."""
+    spoilt: Tensor
+    """(3 * n, 3, size, size), float32, normalised."""
+    labels: Tensor
+    """(n,), int64."""
+
+    @classmethod
+    def prepare(cls, material: Material, config: Config) -> Examination:
+        """Makes the views."""
+        held = list(material.validation)
+        clean, spoilt = validation_views(material.crops[held], material.half[held], config, 3, seed=99)
+        return cls(clean, spoilt, material.labels[held])
+
+    def figures(self, model: Any) -> dict[str, float]:
+        """A network's recalls and their mean on both kinds of view, as a log holds them; in [0, 1]."""
+        entry: dict[str, float] = {}
+        for kind, views, labels in (("clean", self.clean, self.labels), ("spoilt", self.spoilt, self.labels.repeat(3))):
+            both, female, male = balanced_accuracy(predict(model, views), labels)
+            entry |= {kind: round(both, 4), f"{kind}_female": round(female, 4), f"{kind}_male": round(male, 4)}
+        return entry
+
+
 def even_out(model: Any, offset: float) -> None:
     """Adds an offset to the bias of class 0 against class 1, half to either, in the last layer of a classifier."""
     last = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.out_features == 2][-1]
@@ -81,15 +120,12 @@ def decide(root: Path, cache: Path, config: Config, checkpoint: Path) -> Decisio
     Returns:
         The rule.
     """
-    rows = read_faces(root, config.data.folder)
-    share, seed = config.data.validation_share, config.data.split_seed
-    held = split_by_person(rows, share, seed)[1]
-    crops = torch.from_numpy(load_crops(cache, config.data)[held]).permute(0, 3, 1, 2)
-    half = torch.from_numpy(half_boxes(rows, config.data.cache_margin))[held]
-    spoilt = validation_views(crops, half, config, COPIES, seed=199)[1]
+    material = Material.load(root, cache, config)
+    held = list(material.validation)
+    spoilt = validation_views(material.crops[held], material.half[held], config, COPIES, seed=199)[1]
     model = AutoModelForImageClassification.from_pretrained(checkpoint)
     logits = predict(model, spoilt).numpy().astype(np.float64)
-    labels = np.tile([rows[i].label for i in held], COPIES)
+    labels = np.tile(material.labels[held].numpy(), COPIES)
     offset = fit_offset(logits, labels)
     even_out(model, offset)
     model.save_pretrained(checkpoint, safe_serialization=True)

@@ -13,8 +13,8 @@ from training.config import Config, Model, Schedule
 from training.models import CANDIDATES, build_model, build_processor, count_parameters
 from training.pool import Pool, teach
 from training.soup import average_weights, refresh_statistics
-from training.train import balanced_accuracy, learning_rate, save, train_step
-from training.validation import even_out, predict
+from training.train import learning_rate, save, train_step
+from training.validation import balanced_accuracy, even_out, predict
 
 TINY = Model(
     "resnet",
