@@ -1,7 +1,12 @@
-"""``gender-classifier``: woman or man, with probabilities, for pictures, folders and whole photo libraries.
+"""Says whether a person on a photograph looks like a woman or a man, with probabilities.
 
-This file parses and dispatches; the commands live in ``gender_cli``. ``--help``, ``--version`` and wrong use are
-answered before numpy or onnxruntime is imported.
+>>> import gender_classifier as gc
+>>> gc.load().predict("photo.jpg").label  # doctest: +SKIP
+'female'
+
+This file is the whole package's face. In a wheel it is ``gender_classifier/__init__.py``; in a checkout it makes a
+package of the folders beside it, so that ``python gender_classifier.py photo.jpg`` runs without an installation.
+Importing it is cheap: numpy and onnxruntime load on first use.
 """
 
 from __future__ import annotations
@@ -10,109 +15,91 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+if __name__ == "__main__":  # the folder of this script first, under `python -P` too
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+elif "__path__" not in globals():  # a checkout; import looks for submodules here, and resolves relative imports
+    __path__ = [os.path.dirname(os.path.abspath(__file__))]  # noqa: PTH100, PTH120
+    __package__ = __name__
+    if __spec__ is not None:
+        __spec__.submodule_search_locations = __path__
+
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
-__all__ = ["main"]
+    from .runtime import (
+        UNCERTAIN,
+        Bundle,
+        BundleError,
+        BundleIntegrityError,
+        Classifier,
+        ClassifierError,
+        DetectorError,
+        Face,
+        ImageError,
+        Limits,
+        Manifest,
+        ManifestError,
+        ModelNotFoundError,
+        OptionError,
+        Person,
+        Prediction,
+        ProviderUnavailableError,
+        Status,
+        UnsupportedHeadError,
+        UnsupportedProcessorError,
+        VariantNotFoundError,
+        __version__,
+        load,
+    )
 
-_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-
-
-def parse_args(argv: Sequence[str]) -> argparse.Namespace:
-    """Parses the command line; ``run`` of the result is the command's function.
-
-    Raises:
-        SystemExit: With 0 after ``--help``, with 2 on wrong use.
-    """
-    if argv and argv[0] == "sort":
-        from gender_cli import sort
-
-        return sort.build_parser().parse_args(argv[1:])
-    if argv and argv[0] == "models":
-        from gender_cli import models
-
-        return models.build_parser().parse_args(argv[1:])
-    from gender_cli.arguments import build_parser
-
-    parser = build_parser()
-    # Options may stand between paths; the call that allows it loses what follows `--`.
-    words = list(argv)
-    end = words.index("--") if "--" in words else len(words)
-    arguments = parser.parse_intermixed_args(words[:end])
-    arguments.paths += words[end + 1 :]
-    if arguments.version:
-        arguments.run = print_version
-        return arguments
-    if not arguments.paths:
-        parser.error("give at least one PATH: a picture, a folder, a glob, or - for stdin")
-    if arguments.paths.count("-") > 1:
-        parser.error("stdin (-) can be read once only")
-    if arguments.resume and arguments.output is None:
-        parser.error("--resume needs --output FILE.jsonl")
-    if arguments.output is not None and arguments.form != "text":
-        parser.error("--output writes JSON lines; leave out --json, --jsonl and --csv")
-    arguments.run = _classify
-    return arguments
-
-
-def print_version(arguments: argparse.Namespace) -> int:
-    """Prints package, model and onnxruntime, without loading any of them."""
-    from importlib import metadata  # slow to import, and needed here only
-
-    import runtime
-    from gender_cli.installed import added_from
-    from runtime import locate
-    from runtime.errors import ClassifierError
-    from runtime.manifest import MANIFEST_NAME, Manifest
-
-    named = arguments.model or os.environ.get(locate.MODEL_VARIABLE)
-    try:
-        path = (added_from(named) if named else None) or locate.locate(arguments.model).path
-        manifest = Manifest.from_json((path / MANIFEST_NAME).read_text(encoding="utf-8"))
-        revision = manifest.source.revision or manifest.source.digest or ""
-        model = f"{manifest.name} ({manifest.source.repository} {revision[:12]})"
-    except (ClassifierError, OSError) as error:
-        model = f"none ({error})"
-    try:
-        engine = metadata.version("onnxruntime")
-    except metadata.PackageNotFoundError:
-        engine = "not installed"
-    print(f"gender-classifier {runtime.__version__}\nmodel {model}\nonnxruntime {engine}")  # noqa: T201
-    return 0
+__all__ = [
+    "UNCERTAIN",
+    "Bundle",
+    "BundleError",
+    "BundleIntegrityError",
+    "Classifier",
+    "ClassifierError",
+    "DetectorError",
+    "Face",
+    "ImageError",
+    "Limits",
+    "Manifest",
+    "ManifestError",
+    "ModelNotFoundError",
+    "OptionError",
+    "Person",
+    "Prediction",
+    "ProviderUnavailableError",
+    "Status",
+    "UnsupportedHeadError",
+    "UnsupportedProcessorError",
+    "VariantNotFoundError",
+    "__version__",
+    "load",
+    "main",
+]
 
 
-def _classify(arguments: argparse.Namespace) -> int:
-    from gender_cli import classify
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import runtime
 
-    return classify.run(arguments)
+    return getattr(runtime, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0 all well, 1 a picture failed, 2 wrong use or no model."""
-    from gender_cli import streams
+    from .gender_cli.main import main as run
 
-    streams.prepare()
-    arguments = parse_args(sys.argv[1:] if argv is None else argv)
-    if sys.stdout is None:
-        streams.say("there is no stdout to write answers to: it is closed.")
-        return 2
-    try:
-        code = int(arguments.run(arguments))
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    except BrokenPipeError:
-        streams.abandon_stdout()  # the reader has what it wanted (`| head`)
-        return 0
-    except OSError as error:
-        if error.filename is not None or error.errno is None:  # some file's error, not that of a write to stdout
-            raise
-        streams.say(f"the answers cannot be written: {error.strerror}.")
-        streams.abandon_stdout()
-        return 2
-    return code
+    return run(argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from gender_classifier import main as run_checkout
+
+    sys.exit(run_checkout())

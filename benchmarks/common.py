@@ -37,7 +37,7 @@ def machine() -> str:
         model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    from runtime.threads import available_cpus
+    from gender_classifier.runtime.threads import available_cpus
 
     packages = ", ".join(f"{name} {metadata.version(name)}" for name in ("onnxruntime", "numpy", "Pillow"))
     return f"{model}, {available_cpus():g} CPUs usable, Python {platform.python_version()}, {packages}"

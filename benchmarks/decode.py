@@ -33,18 +33,18 @@ from typing import TYPE_CHECKING, Any
 from common import ROOT, machine
 from PIL import Image, ImageOps
 
-from runtime import decision
-from runtime.decode import REDUCED_AT_LEAST, decode
-from runtime.jpeg_scans import check_jpeg
-from runtime.limits import Limits
-from runtime.sources import GuardedReader
+from gender_classifier.runtime import decision
+from gender_classifier.runtime.decode.decode import REDUCED_AT_LEAST, decode
+from gender_classifier.runtime.decode.jpeg import check_jpeg
+from gender_classifier.runtime.decode.opening import GuardedReader
+from gender_classifier.runtime.limits import Limits
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from runtime.classifier import Classifier
-    from runtime.prediction import Person
+    from gender_classifier.runtime.classifier import Classifier
+    from gender_classifier.runtime.prediction import Person
 
 SIZES = {12: (4000, 3000), 24: (6000, 4000), 48: (8000, 6000)}
 """Megapixels and the sizes that cameras of that class write."""
@@ -113,8 +113,8 @@ def speed(runs: int) -> None:
 
 MEASURE = """
 import json, sys, time
-from runtime.decode import decode
-from runtime.limits import Limits
+from gender_classifier.runtime.decode.decode import decode
+from gender_classifier.runtime.limits import Limits
 def peak():
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) * 1024
@@ -271,7 +271,7 @@ def reduced(arguments: argparse.Namespace) -> None:
     """Prints how far the probabilities move, and how many answers change, by how far a JPEG may be reduced."""
     import numpy as np
 
-    import runtime
+    from gender_classifier import runtime
 
     variants = arguments.variant or [None]
     classifiers = [runtime.load(arguments.model, variant=name, exact=True, faces=False) for name in variants]

@@ -36,15 +36,15 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import runtime
-from runtime.decode import decode
-from runtime.detector import DEFAULT_DETECT_SIZE, Detector, Face
-from runtime.framing import crop_face, crop_square
+from gender_classifier import runtime
+from gender_classifier.runtime.decode.decode import decode
+from gender_classifier.runtime.faces.crop import crop_face, crop_square
+from gender_classifier.runtime.faces.detector import DEFAULT_DETECT_SIZE, Detector, Face
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from runtime.prediction import Box
+    from gender_classifier.runtime.prediction import Box
 
 HAND_COUNT = Path(__file__).with_name("faces_hand_count.json")
 PLAIN, LEVEL = "face, never turned", "face"

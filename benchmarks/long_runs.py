@@ -16,11 +16,11 @@ from pathlib import Path
 
 from common import machine
 
-from gender_cli.inputs import Item, expand
-from gender_cli.placing import MODES
-from gender_cli.results import ResultsFile
-from gender_cli.sort import SortOptions, run_sort, undo
-from runtime.prediction import Person, Prediction, Status
+from gender_classifier.gender_cli.inputs import Item, expand
+from gender_classifier.gender_cli.results import ResultsFile
+from gender_classifier.gender_cli.sorting.command import SortOptions, run_sort, undo
+from gender_classifier.gender_cli.sorting.transfer import MODES
+from gender_classifier.runtime.prediction import Person, Prediction, Status
 
 LABELS = ("female", "male", "uncertain")
 

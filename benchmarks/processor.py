@@ -16,7 +16,7 @@ from common import machine
 from PIL import Image
 from transformers import ViTImageProcessor
 
-from runtime.processor import Processor
+from gender_classifier.runtime.processors.processor import Processor
 
 
 def main() -> None:

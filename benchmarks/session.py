@@ -19,8 +19,8 @@ CHILD = """
 import json, resource, sys, time
 sys.path.insert(0, sys.argv[1])
 import numpy as np
-import runtime
-from runtime.session import import_onnxruntime
+from gender_classifier import runtime
+from gender_classifier.runtime.session import import_onnxruntime
 import_onnxruntime()
 start = time.perf_counter()
 classifier = runtime.load(sys.argv[2], optimize=sys.argv[3] == "with", faces=False, threads=1)

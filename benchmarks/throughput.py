@@ -32,7 +32,7 @@ from common import ROOT, cpu_quota, machine
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from runtime.classifier import Classifier
+    from gender_classifier.runtime.classifier import Classifier
 
 DEFAULT_BATCH_SIZE = 8
 """That of ``runtime.classifier``; not imported, so that ``--help`` stays light."""
@@ -70,7 +70,7 @@ def answer_alone(folder: str, model: str, exact: bool, pipe: Connection) -> None
     """
     import numpy as np
 
-    import runtime
+    from gender_classifier import runtime
 
     classifier = runtime.load(model, threads=1, faces=False, exact=exact)
     paths = sorted(Path(folder).glob("*.jpg"))
@@ -89,9 +89,9 @@ def child(arguments: argparse.Namespace) -> None:
     """Measures in this process, which was bound to its CPUs by the parent, and prints JSON."""
     import multiprocessing
 
-    import runtime
-    from runtime import session
-    from runtime.threads import available_cpus
+    from gender_classifier import runtime
+    from gender_classifier.runtime import session
+    from gender_classifier.runtime.threads import available_cpus
 
     paths = sorted(Path(arguments.folder).glob("*.jpg"))
     context = multiprocessing.get_context("spawn")

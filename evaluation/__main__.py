@@ -1,37 +1,11 @@
-"""``python -m evaluation``: reports, comparison, calibration."""
-
-from __future__ import annotations
+"""Runs the evaluation from a checkout: ``python -m evaluation``, or ``python path/to/evaluation`` from anywhere."""
 
 import sys
+from pathlib import Path
 
-from evaluation.arguments import parse
-from runtime.errors import ClassifierError
+if __package__ in ("", "evaluation"):  # not inside the installed package: the checkout comes first
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-__all__ = ["main"]
+from gender_classifier.evaluation.command_line import main
 
-
-def main(words: list[str] | None = None) -> int:
-    """Runs the command line.
-
-    Returns:
-        0; 1 when ``analyse --check`` found something; 2 when the command could not be carried out.
-    """
-    arguments = parse(sys.argv[1:] if words is None else words)
-    try:
-        from evaluation.commands import run
-
-        return run(arguments)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in ("sklearn", "pandas", "matplotlib"):
-            raise
-        print(f"evaluation: {package} is missing. pip install 'gender-classifier[evaluation]'", file=sys.stderr)
-    except ClassifierError as error:
-        print(f"evaluation: {error}", file=sys.stderr)
-    except OSError as error:
-        print(f"evaluation: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
-    return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+sys.exit(main())

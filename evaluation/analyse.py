@@ -15,9 +15,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from evaluation.analyse_blocks import BLOCKS, Reports, number
-from evaluation.errors import LabelsError
-from evaluation.report import load_report
+from .analyse_blocks import BLOCKS, Reports, number
+from .errors import LabelsError
+from .report import load_report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ def read_reports(folder: Path) -> Reports:
     except ValueError as error:
         raise LabelsError(str(error)) from error
     if not reports:
-        raise LabelsError(f"{folder} holds no report; python -m evaluation report-all makes them.")
+        raise LabelsError(f"{folder} holds no report; gender-classifier evaluate report-all makes them.")
     return reports
 
 
@@ -91,7 +91,7 @@ def problems(file: Path, folder: Path) -> list[str]:
         found.append(f"The reports in {folder} are of {len(models)} different models; run report-all.")
     for old, new in zip(_SPAN.finditer(text), _SPAN.finditer(render(text, reports)), strict=True):
         if old.group() != new.group():
-            found.append(f"{file}: {old.group(2)} differs from the reports; run python -m evaluation analyse.")
+            found.append(f"{file}: {old.group(2)} differs from the reports; run gender-classifier evaluate analyse.")
     for paragraph in re.split(r"\n\s*\n", _FOREIGN.sub("", _SPAN.sub("", text))):
         quoted = _PERCENT.search(paragraph)
         if quoted and not any(mark in paragraph for mark in SURENESS):

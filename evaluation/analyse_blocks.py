@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from evaluation.defaults import MIN_GROUP
+from .defaults import MIN_GROUP
 
 __all__ = ["BLOCKS", "Reports", "number", "percent"]
 

@@ -1,11 +1,11 @@
-"""The command line of ``python -m evaluation``."""
+"""The command line of ``gender-classifier evaluate``."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from evaluation.defaults import MAX_ERROR, MIN_GROUP, ROBUSTNESS_SAMPLE
+from .defaults import MAX_ERROR, MIN_GROUP, ROBUSTNESS_SAMPLE
 
 __all__ = ["COMMANDS", "parse"]
 
@@ -21,9 +21,9 @@ def parse(words: list[str]) -> argparse.Namespace:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m evaluation",
+        prog="gender-classifier evaluate",
         description="How good a model is on labelled pictures, for whom, and where it fails.",
-        epilog="python -m evaluation LABELS ... is short for python -m evaluation report LABELS ...",
+        epilog="gender-classifier evaluate LABELS ... is short for gender-classifier evaluate report LABELS ...",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 

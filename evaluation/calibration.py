@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from evaluation.answering import female_share
-from evaluation.defaults import MAX_ERROR
-from evaluation.errors import LabelsError
-from evaluation.metrics import CLASSES
-from runtime.manifest import MANIFEST_NAME, Decision
+from ..runtime.bundle.manifest import MANIFEST_NAME, Decision
+from .defaults import MAX_ERROR
+from .errors import LabelsError
+from .metrics import CLASSES
+from .predict import female_share
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from runtime.bundle import Bundle
-    from runtime.manifest import Manifest
+    from ..runtime.bundle.bundle import Bundle
+    from ..runtime.bundle.manifest import Manifest
 
 __all__ = ["Fit", "fit", "fit_temperature", "fit_threshold", "rescale", "write_decision"]
 

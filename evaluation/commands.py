@@ -7,26 +7,26 @@ import sys
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from evaluation import analyse, calibration, figures, report, suite
-from evaluation.answering import answer
-from evaluation.comparison import paired
-from evaluation.contact_sheet import contact_sheet
-from evaluation.defaults import MIN_GROUP
-from evaluation.errors import LabelsError
-from evaluation.labels import read_labels
-from evaluation.metrics import CLASSES
-from evaluation.robustness import robustness
-from runtime.classifier import load
-from runtime.errors import OptionError
-from runtime.manifest import Decision
+from ..runtime.bundle.manifest import Decision
+from ..runtime.classifier import load
+from ..runtime.errors import OptionError
+from . import analyse, calibration, figures, report, suite
+from .comparison import paired
+from .contact_sheet import contact_sheet
+from .defaults import MIN_GROUP
+from .errors import LabelsError
+from .labels import read_labels
+from .metrics import CLASSES
+from .predict import answer
+from .robustness import robustness
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
     from pathlib import Path
 
-    from evaluation.labels import LabelledSet
-    from runtime.classifier import Classifier
+    from ..runtime.classifier import Classifier
+    from .labels import LabelledSet
 
 __all__ = ["run"]
 
@@ -111,7 +111,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         temperature=round(fitted.temperature, 6),
         thresholds={name: round(value, 6) for name, value in fitted.thresholds.items()},
         provenance=(
-            f"python -m evaluation calibrate, {datetime.now(timezone.utc):%Y-%m-%d}: "
+            f"gender-classifier evaluate calibrate, {datetime.now(timezone.utc):%Y-%m-%d}: "
             "temperature of greatest likelihood, "
             f"least thresholds with at most {arguments.max_error:.1%} of the answers for each class wrong"
             f"{', classes counted alike' if arguments.balanced else ''}, on {len(outcome.rows)} pictures ({counts}) of "

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluation.intervals import Estimate, Z
-from evaluation.labels import ROW
-from evaluation.metrics import CLASSES
+from .intervals import Estimate, Z
+from .labels import ROW
+from .metrics import CLASSES
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from evaluation.answering import Outcome
+    from .predict import Outcome
 
 __all__ = ["compare", "mcnemar", "paired"]
 

@@ -10,11 +10,11 @@ from PIL import Image, ImageDraw
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from evaluation.answering import Outcome
-    from runtime.classifier import Classifier
+    from ..runtime.classifier import Classifier
+    from .predict import Outcome
 
-from evaluation.answering import open_views
-from runtime.decode import decode
+from ..runtime.decode.decode import decode
+from .predict import open_views
 
 __all__ = ["contact_sheet"]
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from evaluation.intervals import wilson
-from evaluation.metrics import BINS, CLASSES, confidence_bin
+from .intervals import wilson
+from .metrics import BINS, CLASSES, confidence_bin
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from evaluation.metrics import Answers
+    from .metrics import Answers
 
 __all__ = ["abstention", "curves", "reliability"]
 

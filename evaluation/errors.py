@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.errors import ClassifierError
+from ..runtime.errors import ClassifierError
 
 __all__ = ["LabelsError"]
 

@@ -13,8 +13,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
-from evaluation.defaults import MIN_GROUP
-from evaluation.metrics import CLASSES
+from .defaults import MIN_GROUP
+from .metrics import CLASSES
 
 if TYPE_CHECKING:
     from pathlib import Path

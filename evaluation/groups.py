@@ -5,17 +5,17 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from evaluation.defaults import MIN_GROUP
-from evaluation.intervals import Estimate, difference
-from evaluation.labels import group_column
-from evaluation.metrics import CLASSES, metrics
+from .defaults import MIN_GROUP
+from .intervals import Estimate, difference
+from .labels import group_column
+from .metrics import CLASSES, metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
 
-    from evaluation.answering import Outcome
+    from .predict import Outcome
 
 __all__ = ["UNKNOWN", "by_group", "gaps"]
 

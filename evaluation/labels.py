@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from evaluation.errors import LabelsError
-from evaluation.metrics import CLASSES
-from gender_cli.vocabulary import FEMALE, MALE, meaning_of
+from ..runtime.labels import FEMALE, MALE, meaning_of
+from .errors import LabelsError
+from .metrics import CLASSES
 
 __all__ = [
     "AGE_BANDS",

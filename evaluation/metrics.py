@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
-from evaluation.intervals import Estimate, bootstrap, difference, mean_of, stratified_weights, wilson
+from .intervals import Estimate, bootstrap, difference, mean_of, stratified_weights, wilson
 
 if TYPE_CHECKING:
     import numpy.typing as npt

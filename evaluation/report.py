@@ -6,19 +6,19 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from evaluation.curves import curves
-from evaluation.defaults import MIN_GROUP
-from evaluation.groups import by_group
-from evaluation.intervals import CONFIDENCE, RESAMPLES, SEED
-from evaluation.metrics import BINS, CLASSES, metrics
+from .curves import curves
+from .defaults import MIN_GROUP
+from .groups import by_group
+from .intervals import CONFIDENCE, RESAMPLES, SEED
+from .metrics import BINS, CLASSES, metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from evaluation.answering import Outcome
-    from evaluation.labels import LabelledSet
-    from runtime.classifier import Classifier
+    from ..runtime.classifier import Classifier
+    from .labels import LabelledSet
+    from .predict import Outcome
 
 __all__ = ["FORMAT", "build", "describe_model", "dumps", "load_report", "markdown", "percent"]
 
@@ -117,7 +117,7 @@ def load_report(path: Path) -> dict[str, Any]:
     """
     data = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise ValueError(f"{path} is no report of format {FORMAT}; make it again with python -m evaluation")
+        raise ValueError(f"{path} is no report of format {FORMAT}; make it again with gender-classifier evaluate")
     return data
 
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluation.answering import collect, open_views
-from evaluation.defaults import ROBUSTNESS_SAMPLE
-from evaluation.degradations import DEGRADATIONS
-from evaluation.intervals import mean_of, wilson
-from evaluation.metrics import CLASSES, UNANSWERED
+from .defaults import ROBUSTNESS_SAMPLE
+from .degradations import DEGRADATIONS
+from .intervals import mean_of, wilson
+from .metrics import CLASSES, UNANSWERED
+from .predict import collect, open_views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL import Image
 
-    from evaluation.answering import Outcome
-    from evaluation.degradations import Degradation
-    from evaluation.labels import LabelledSet
-    from runtime.classifier import Classifier
+    from ..runtime.classifier import Classifier
+    from .degradations import Degradation
+    from .labels import LabelledSet
+    from .predict import Outcome
 
 __all__ = ["balanced_sample", "robustness"]
 

@@ -11,19 +11,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from export.exporter import ExportOptions, export_model
-    from export.limits import VariantLimits
+    from .exporter import ExportOptions, export_model
+    from .limits import VariantLimits
 
 __all__ = ["ExportOptions", "VariantLimits", "export_model"]
 
 
 def __getattr__(name: str) -> object:
     if name in ("ExportOptions", "export_model"):
-        from export import exporter
+        from . import exporter
 
         return getattr(exporter, name)
     if name == "VariantLimits":
-        from export.limits import VariantLimits
+        from .limits import VariantLimits
 
         return VariantLimits
-    raise AttributeError(f"module 'export' has no attribute {name!r}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from export.errors import CheckpointError, UnsupportedArchitectureError
+from .errors import CheckpointError, UnsupportedArchitectureError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -16,7 +16,7 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from export.errors import DownloadError, ExportError
+from .errors import DownloadError, ExportError
 
 __all__ = ["DATA", "Candidates", "main", "read", "refresh", "rewrite", "table"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runtime.manifest import Manifest
+    from ..runtime.bundle.manifest import Manifest
 
 __all__ = ["model_card", "variants_table"]
 

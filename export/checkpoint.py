@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export import hub, security
-from export.errors import CheckpointError
-from runtime.bundle import sha256_of
-from runtime.errors import ManifestError
-from runtime.manifest import Decision, Source
+from ..runtime.bundle.bundle import sha256_of
+from ..runtime.bundle.manifest import Decision, Source
+from ..runtime.errors import ManifestError
+from . import hub, security
+from .errors import CheckpointError
 
 __all__ = ["DEFAULT_MODEL", "DEFAULT_REVISION", "Checkpoint", "open_checkpoint"]
 
@@ -78,7 +78,7 @@ def open_checkpoint(model: str, revision: str | None = None, *, cache_dir: Path 
 
 
 def _say(text: str) -> None:
-    from export.progress import say
+    from .progress import say
 
     say(text)
 

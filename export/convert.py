@@ -11,15 +11,15 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export import graph
-from export.architectures import CURES, make_onnx_config
-from export.errors import UnsupportedArchitectureError
+from . import graph
+from .architectures import CURES, make_onnx_config
+from .errors import UnsupportedArchitectureError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from export.architectures import Exporter
-    from export.network import Original
+    from .architectures import Exporter
+    from .network import Original
 
 __all__ = ["EXPORTER", "INPUT_NAME", "OUTPUT_NAME", "convert"]
 

@@ -11,27 +11,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from export.checkpoint import DEFAULT_MODEL, open_checkpoint
-from export.errors import CheckpointError, ParityError
-from export.limits import VariantLimits
-from export.progress import say, step
-from export.security import check_environment
-from gender_cli.vocabulary import read_head
-from runtime import locate
-from runtime.errors import OptionError
-from runtime.manifest import (
-    Architecture,
-    Framing,
-    Manifest,
-    ModelIO,
-    ProcessorRecord,
-)
+from ..runtime.bundle import locate
+from ..runtime.bundle.manifest import Architecture, Framing, Manifest, ModelIO, ProcessorRecord
+from ..runtime.errors import OptionError
+from ..runtime.labels import read_head
+from .checkpoint import DEFAULT_MODEL, open_checkpoint
+from .errors import CheckpointError, ParityError
+from .limits import VariantLimits
+from .progress import say, step
+from .security import check_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from export.checkpoint import Checkpoint
-    from runtime.processor import Processor
+    from ..runtime.processors.processor import Processor
+    from .checkpoint import Checkpoint
 
 __all__ = ["VARIANTS", "ExportOptions", "export_model"]
 
@@ -113,7 +107,7 @@ def export_model(model: str | Path = DEFAULT_MODEL, options: ExportOptions | Non
         raise TypeError("give either options or its fields by name, not both")
     chosen = options or ExportOptions(**named)
     check_environment()
-    from export.publish import publish, staged
+    from .publish import publish, staged
 
     checkpoint = open_checkpoint(str(model), chosen.revision, cache_dir=chosen.cache_dir)
     name = chosen.name or checkpoint.source.repository.rsplit("/", 1)[-1]
@@ -123,7 +117,7 @@ def export_model(model: str | Path = DEFAULT_MODEL, options: ExportOptions | Non
         manifest = _build(checkpoint, draft, stage, chosen)
         with step(f"publishing {target}"):
             publish(stage, target)
-    from export.card import variants_table
+    from .card import variants_table
 
     say(f"{name} is ready in {target}\n{variants_table(manifest)}")
     for note in manifest.notes:
@@ -147,8 +141,8 @@ class _Draft:
 def _draft(checkpoint: Checkpoint, name: str, options: ExportOptions) -> _Draft:
     """Checks everything that can be checked without loading weights, so that a refusal takes a second."""
     with step("checking the configuration"):
-        from export.architectures import as_transformers_reads, find_class
-        from runtime.processor import Processor
+        from ..runtime.processors.processor import Processor
+        from .architectures import as_transformers_reads, find_class
 
         model_class = find_class(checkpoint.config)
         labels, activation = read_head(as_transformers_reads(checkpoint.config), options.label_map)
@@ -175,10 +169,10 @@ def _framing(checkpoint: Checkpoint, options: ExportOptions) -> Framing:
 
 def _build(checkpoint: Checkpoint, draft: _Draft, stage: Path, options: ExportOptions) -> Manifest:
     """Fills the stage: files, fp32, gate, variants, card, and the manifest last."""
-    from export import convert
-    from export.card import model_card
-    from export.network import load_original
-    from export.verify import FILES, record, variant_record, verify, write_manifest
+    from . import convert
+    from .card import model_card
+    from .gate import FILES, record, variant_record, verify, write_manifest
+    from .network import load_original
 
     with step("loading the checkpoint"):
         original = load_original(checkpoint)
@@ -247,8 +241,8 @@ def _default(manifest: Manifest, wanted: str | None) -> str:
 
 
 def _versions(exporter: str) -> dict[str, str]:
-    from export.convert import EXPORTER
-    from runtime import __version__
+    from ..runtime import __version__
+    from .convert import EXPORTER
 
     versions = {"gender-classifier": __version__}
     versions |= {package: metadata.version(package) for package in _PACKAGES}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.errors import ExportError
+from .errors import ExportError
 
 if TYPE_CHECKING:
     from pathlib import Path

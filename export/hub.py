@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.errors import DownloadError, ExportError
-from export.security import weight_files
+from .errors import DownloadError, ExportError
+from .security import weight_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

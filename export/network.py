@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.architectures import ModelClass, find_class
-from export.errors import CheckpointError
+from .architectures import ModelClass, find_class
+from .errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from export.checkpoint import Checkpoint
+    from .checkpoint import Checkpoint
 
 __all__ = ["Original", "load_original", "load_processor", "normalised_config"]
 

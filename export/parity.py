@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runtime import decision
-from runtime.bundle import Bundle
-from runtime.classifier import Classifier, Options
-from runtime.session import create_session
+from ..runtime import decision
+from ..runtime.bundle.bundle import Bundle
+from ..runtime.classifier import Classifier, Options
+from ..runtime.session import create_session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from runtime.manifest import Decision, Label
+    from ..runtime.bundle.manifest import Decision, Label
 
 __all__ = ["Comparison", "classifier_for", "compare", "latency_ratio", "prepare", "probabilities"]
 

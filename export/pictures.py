@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from export.errors import ExportError
+from .errors import ExportError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,12 +78,9 @@ def pictures_in(folder: Path) -> tuple[Path, ...]:
 
 
 def average_faces() -> tuple[Image.Image, ...]:
-    """Returns the two average faces as RGB: from the installed package, or from ``examples/`` of the checkout."""
-    here = Path(__file__).resolve().parent
-    found = sorted((here / "examples").glob("average-*.jpg")) or sorted(
-        (here.parent / "examples").glob("average-*.jpg")
-    )
-    return tuple(Image.open(path).convert("RGB") for path in found)
+    """Returns the two average faces as RGB, from ``examples/`` beside this package."""
+    folder = Path(__file__).resolve().parent.parent / "examples"
+    return tuple(Image.open(path).convert("RGB") for path in sorted(folder.glob("average-*.jpg")))
 
 
 def set_name(pictures: Sequence[Path]) -> str:

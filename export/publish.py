@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.errors import PublishError
-from runtime.manifest import MANIFEST_NAME
+from ..runtime.bundle.manifest import MANIFEST_NAME
+from .errors import PublishError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

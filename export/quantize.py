@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from export import graph
-from runtime.session import import_onnxruntime
+from ..runtime.session import import_onnxruntime
+from . import graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from export.errors import CheckpointError, ExportError
+from .errors import CheckpointError, ExportError
 
 __all__ = ["check_config", "check_environment", "weight_files"]
 

@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from export import graph, parity
-from export.progress import say
-from export.quantize import candidates
-from runtime import decision
-from runtime.session import create_session
+from ..runtime import decision
+from ..runtime.session import create_session
+from . import graph, parity
+from .progress import say
+from .quantize import candidates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from export.limits import VariantLimits
-    from export.parity import Comparison
-    from runtime.manifest import Manifest
+    from ..runtime.bundle.manifest import Manifest
+    from .limits import VariantLimits
+    from .parity import Comparison
 
     Quantizer = Callable[[Path, Path, Sequence[str]], dict[str, Any]]
 

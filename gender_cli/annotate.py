@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-from gender_cli.vocabulary import display
-from runtime.decode import decode
-from runtime.errors import ImageError, OptionError
-from runtime.prediction import UNCERTAIN
+from ..runtime.decode.decode import decode
+from ..runtime.errors import ImageError, OptionError
+from ..runtime.labels import display
+from ..runtime.prediction import UNCERTAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from runtime.classifier import Classifier
-    from runtime.prediction import Box, Person, Prediction
+    from ..runtime.classifier import Classifier
+    from ..runtime.prediction import Box, Person, Prediction
 
     SideOutput = Callable[[Prediction], None]
 

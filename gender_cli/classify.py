@@ -9,19 +9,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gender_cli.inputs import STDIN, expand
-from gender_cli.output import make_writer
-from gender_cli.results import ResultsFile, Tally
-from gender_cli.streams import say
-from runtime.errors import ClassifierError, ImageError
-from runtime.prediction import Prediction, Status
+from ..runtime.errors import ClassifierError, ImageError
+from ..runtime.prediction import Prediction, Status
+from .inputs import STDIN, expand
+from .output import make_writer
+from .results import ResultsFile, Tally
+from .stdio import say
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
 
-    from gender_cli.inputs import Item
-    from runtime.classifier import Classifier
+    from ..runtime.classifier import Classifier
+    from .inputs import Item
 
 __all__ = ["DISCLAIMER", "load_options", "predictions", "run"]
 
@@ -37,8 +37,8 @@ def load_options(arguments: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ClassifierError: If the model named is in somebody else's layout and cannot be used.
     """
-    from gender_cli.adopt import open_model
-    from runtime.limits import Limits
+    from ..runtime.bundle.onnx_folder import open_model
+    from ..runtime.limits import Limits
 
     named = {"max_bytes": arguments.max_bytes, "max_pixels": arguments.max_pixels}
     return {
@@ -80,7 +80,7 @@ def predictions(
 def _stdin(classifier: Classifier) -> bytes | ImageError:
     if sys.stdin is None:  # closed by the caller: `<&-`
         return ImageError(Status.NOT_FOUND, "There is no standard input to read a picture from: it is closed.")
-    from runtime.sources import read_limited
+    from ..runtime.decode.opening import read_limited
 
     return read_limited(sys.stdin.buffer, classifier.options.limits.max_bytes)
 
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0 when every picture was classified, 1 when one was not, 2 when nothing could be tried.
     """
-    from runtime.classifier import load
+    from ..runtime.classifier import load
 
     try:
         classifier = load(**load_options(arguments), optimize=not _is_one_picture(arguments.paths))
@@ -147,7 +147,7 @@ def _side_outputs(arguments: argparse.Namespace, classifier: Classifier) -> list
     """Returns what else is written for each classified picture: annotated copies, crops."""
     if arguments.annotate is None and arguments.save_crops is None:
         return []
-    from gender_cli.annotate import annotator, crop_saver
+    from .annotate import annotator, crop_saver
 
     side: list[Any] = []
     if arguments.annotate is not None:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from gender_cli.globbing import glob, has_magic
-from runtime.prediction import Status
+from ..runtime.prediction import Status
+from .globbing import glob, has_magic
 
 __all__ = ["PICTURE_SUFFIXES", "STDIN", "Item", "expand", "printable"]
 

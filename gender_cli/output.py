@@ -8,13 +8,13 @@ import json
 import os
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
-from gender_cli.inputs import printable
-from gender_cli.results import csv_safe
-from gender_cli.vocabulary import display
-from runtime.prediction import UNCERTAIN
+from ..runtime.labels import display
+from ..runtime.prediction import UNCERTAIN
+from .inputs import printable
+from .results import csv_safe
 
 if TYPE_CHECKING:
-    from runtime.prediction import Person, Prediction
+    from ..runtime.prediction import Person, Prediction
 
 __all__ = ["Writer", "make_writer"]
 

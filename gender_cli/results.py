@@ -18,16 +18,16 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
-from gender_cli.inputs import STDIN, printable
-from gender_cli.vocabulary import display
-from runtime.errors import ClassifierError, OptionError
-from runtime.prediction import UNCERTAIN, Prediction, Status
+from ..runtime.errors import ClassifierError, OptionError
+from ..runtime.labels import display
+from ..runtime.prediction import UNCERTAIN, Prediction, Status
+from .inputs import STDIN, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
 
-    from gender_cli.inputs import Item
+    from .inputs import Item
 
 __all__ = [
     "MIXED",

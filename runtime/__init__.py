@@ -1,7 +1,7 @@
 """Runs an image-classification bundle on pictures, with onnxruntime, numpy and Pillow alone.
 
->>> import runtime
->>> classifier = runtime.load()
+>>> import gender_classifier as gc
+>>> classifier = gc.load()
 >>> classifier.predict("photo.jpg").label
 'female'
 
@@ -14,10 +14,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runtime.bundle import Bundle
-    from runtime.classifier import Classifier, load
-    from runtime.detector import Face
-    from runtime.errors import (
+    from .bundle.bundle import Bundle
+    from .bundle.manifest import Manifest
+    from .classifier import Classifier, load
+    from .errors import (
         BundleError,
         BundleIntegrityError,
         ClassifierError,
@@ -31,23 +31,23 @@ if TYPE_CHECKING:
         UnsupportedProcessorError,
         VariantNotFoundError,
     )
-    from runtime.limits import Limits
-    from runtime.manifest import Manifest
-    from runtime.prediction import UNCERTAIN, Person, Prediction, Status
+    from .faces.detector import Face
+    from .limits import Limits
+    from .prediction import UNCERTAIN, Person, Prediction, Status
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Bundle": "bundle",
+    "Bundle": "bundle.bundle",
     "BundleError": "errors",
     "BundleIntegrityError": "errors",
     "Classifier": "classifier",
     "ClassifierError": "errors",
     "DetectorError": "errors",
-    "Face": "detector",
+    "Face": "faces.detector",
     "ImageError": "errors",
     "Limits": "limits",
-    "Manifest": "manifest",
+    "Manifest": "bundle.manifest",
     "ManifestError": "errors",
     "ModelNotFoundError": "errors",
     "OptionError": "errors",
@@ -91,8 +91,8 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name not in _HOME:
-        raise AttributeError(f"module 'runtime' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"runtime.{_HOME[name]}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

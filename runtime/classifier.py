@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runtime import decision, locate
-from runtime.bundle import Bundle, is_bundle
-from runtime.decode import decode
-from runtime.errors import BundleError, ImageError, ModelNotFoundError, OptionError, UnsupportedProcessorError
-from runtime.framing import crop_face
-from runtime.limits import Limits
-from runtime.options import Options
-from runtime.pipeline import batched, ordered_map
-from runtime.prediction import Box, Person, Prediction, Status
-from runtime.processor import Processor
-from runtime.session import create_session, providers_of
-from runtime.sources import shown
-from runtime.threads import available_cpus
+from . import decision
+from .bundle import locate
+from .bundle.bundle import Bundle, is_bundle
+from .decode.decode import decode
+from .decode.opening import shown
+from .errors import BundleError, ImageError, ModelNotFoundError, OptionError, UnsupportedProcessorError
+from .faces.crop import crop_face
+from .limits import Limits
+from .options import Options
+from .pipeline import batched, ordered_map
+from .prediction import Box, Person, Prediction, Status
+from .processors.processor import Processor
+from .session import create_session, providers_of
+from .threads import available_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from runtime.decode import ImageInput
-    from runtime.detector import Detector, Face
-    from runtime.manifest import Manifest
+    from .bundle.manifest import Manifest
+    from .decode.decode import ImageInput
+    from .faces.detector import Detector, Face
 
 __all__ = ["DEFAULT_BATCH_SIZE", "DEFAULT_MARGIN", "Classifier", "Options", "load"]
 
@@ -263,7 +264,7 @@ class Classifier:
     def _load_detector(self) -> Detector | None:
         if not self._wants_faces:
             return None
-        from runtime.detector import Detector, installed
+        from .faces.detector import Detector, installed
 
         path = Path(self.options.detector) if self.options.detector else installed()
         if path is None:
@@ -430,7 +431,7 @@ def load(
 
 FALLBACK_NOTICE = (
     "Using the small built-in model; a larger one from the Hub is recommended. To bring it: "
-    "pip install 'gender-classifier[export]' && python -m export"
+    "pip install 'gender-classifier[export]' && gender-classifier export"
 )
 
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from runtime.prediction import UNCERTAIN, Box, Person
+from .prediction import UNCERTAIN, Box, Person
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from runtime.manifest import Decision, Label
+    from .bundle.manifest import Decision, Label
 
 __all__ = ["answer", "probabilities"]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runtime.prediction import Status
+    from .prediction import Status
 
 __all__ = [
     "BundleError",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runtime.errors import OptionError
+from .errors import OptionError
 
 __all__ = ["Limits"]
 

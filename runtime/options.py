@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from runtime.errors import OptionError
-from runtime.limits import Limits
+from .errors import OptionError
+from .limits import Limits
 
 __all__ = ["Options"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.errors import BundleError, OptionError, ProviderUnavailableError
-from runtime.threads import default_threads
+from .errors import BundleError, OptionError, ProviderUnavailableError
+from .threads import default_threads
 
 if TYPE_CHECKING:
     import onnxruntime

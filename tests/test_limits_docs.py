@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_every_hazard_names_tests_that_exist():
     known: dict[str, set[str]] = {}
     for path in (ROOT / "tests").rglob("test_*.py"):
-        known[path.name] = set(re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+        known[path.relative_to(ROOT / "tests").as_posix()] = set(
+            re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        )
     rows = [
         line.rsplit("|", 2)[1]
         for line in (ROOT / "docs/limits.md").read_text(encoding="utf-8").splitlines()
@@ -20,7 +22,7 @@ def test_every_hazard_names_tests_that_exist():
     assert len(rows) > 40
     file = ""  # "::test" and a bare "test" mean the file that was named last
     for row in rows:
-        named = re.findall(r"`(?:(test_\w+\.py)(?:::)?|::)?(test_\w+)?`", row)
+        named = re.findall(r"`(?:([\w/]*test_\w+\.py)(?:::)?|::)?(test_\w+)?`", row)
         assert any(path or test for path, test in named) or "the same test" in row, row
         for path, test in named:
             file = path or file

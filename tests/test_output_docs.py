@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import runtime
-from runtime import errors
-from runtime.prediction import Person, Prediction, Status
+from gender_classifier import runtime
+from gender_classifier.runtime import errors
+from gender_classifier.runtime.prediction import Person, Prediction, Status
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs/output.md").read_text(encoding="utf-8")
 

@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     averages = commands.add_parser("averages", help="make the average faces of examples/")
     averages.add_argument("--detector", type=Path, required=True, help="YuNet as ONNX")
     averages.add_argument("--out", type=Path, default=ROOT / "examples")
-    export = commands.add_parser("export", help="make the bundle with `python -m export`")
+    export = commands.add_parser("export", help="make the bundle with `gender-classifier export`")
     export.add_argument("--checkpoint", type=Path, default=HERE / "checkpoint")
     export.add_argument("--name", default="gender-small")
     export.add_argument("--output", type=Path, default=ROOT / "models", help="folder of the bundle")

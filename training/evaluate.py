@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageClassification, ViTImageProcessor
 
-from runtime.framing import crop_square
+from gender_classifier.runtime.faces.crop import crop_square
 from training.augment import normalise
 from training.calibrate import softmax
 from training.data import LABELS, Row, hash_unit, read_faces

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from runtime.framing import crop_square
+from gender_classifier.runtime.faces.crop import crop_square
 from training.config import Data
 from training.data import Row, hash_unit, read_faces, split_by_person
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from runtime.processors import rules
+from . import rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runtime.processors.settings import Settings, Triple
-    from runtime.processors.steps import Step
+    from .settings import Settings, Triple
+    from .steps import Step
 
     Rule = Callable[[Settings], Step | None]
 

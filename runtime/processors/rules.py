@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from runtime import transforms
-from runtime.processors.settings import MAX_EDGE
-from runtime.processors.steps import Step
+from . import transforms
+from .settings import MAX_EDGE
+from .steps import Step
 
 if TYPE_CHECKING:
-    from runtime.processors.settings import Settings
-    from runtime.transforms import Size
+    from .settings import Settings
+    from .transforms import Size
 
 __all__ = [
     "center_crop",

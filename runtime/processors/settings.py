@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runtime.errors import UnsupportedProcessorError
+from ..errors import UnsupportedProcessorError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runtime.transforms import Size
+    from .transforms import Size
 
 __all__ = ["MAX_EDGE", "Settings", "Triple"]
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from runtime.transforms import Size
+    from .transforms import Size
 
 __all__ = ["KnownSize", "Step"]
 

@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from runtime import transforms
-from runtime.errors import UnsupportedProcessorError
-from runtime.processors.classes import IMAGENET_MEAN, IMAGENET_STD
-from runtime.processors.rules import scales_to
-from runtime.processors.settings import MAX_EDGE, Settings
-from runtime.processors.steps import Step
+from ..errors import UnsupportedProcessorError
+from . import transforms
+from .classes import IMAGENET_MEAN, IMAGENET_STD
+from .rules import scales_to
+from .settings import MAX_EDGE, Settings
+from .steps import Step
 
 if TYPE_CHECKING:
-    from runtime.processors.settings import Triple
+    from .settings import Triple
 
 __all__ = ["TIMM_CLASS", "TIMM_DEFAULTS", "TIMM_INERT_KEYS", "timm_config", "timm_steps"]
 

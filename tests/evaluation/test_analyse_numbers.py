@@ -8,16 +8,16 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support import ROOT
 
-from evaluation.__main__ import main
-from evaluation.analyse import problems, read_reports, render
-from evaluation.analyse_blocks import BLOCKS
-from evaluation.errors import LabelsError
-from evaluation.figures import draw
-from evaluation.report import markdown
-from evaluation.suite import TEST_SETS
-from runtime.bundle import Bundle
+from gender_classifier.evaluation.analyse import problems, read_reports, render
+from gender_classifier.evaluation.analyse_blocks import BLOCKS
+from gender_classifier.evaluation.command_line import main
+from gender_classifier.evaluation.errors import LabelsError
+from gender_classifier.evaluation.figures import draw
+from gender_classifier.evaluation.report import markdown
+from gender_classifier.evaluation.suite import TEST_SETS
+from gender_classifier.runtime.bundle.bundle import Bundle
+from support import ROOT
 
 ANALYSE = ROOT / "ANALYSE.md"
 REPORTS = ROOT / "docs" / "evaluation"
@@ -47,7 +47,7 @@ def test_a_report_for_every_test_set_of_the_built_in_model() -> None:
     bundle = Bundle.open(ROOT / "models" / "gender-small")
     for name, report in reports.items():
         model = report["model"]
-        hint = f"docs/evaluation/{name} is of an older model; run python -m evaluation report-all"
+        hint = f"docs/evaluation/{name} is of an older model; run gender-classifier evaluate report-all"
         assert model["sha256"] == bundle.manifest.variants[model["variant"]].sha256, hint
         assert model["temperature"] == bundle.manifest.decision.temperature, hint
         assert model["thresholds"] == bundle.manifest.decision.thresholds, hint
@@ -84,7 +84,7 @@ def test_the_command_mends_what_check_finds(document: Path, capsys: pytest.Captu
     assert main([*words, "--check"]) == 0
     document.write_text(re.sub(r"(overall\.balanced_accuracy -->)\d+", r"\g<1>12", original), encoding="utf-8")
     assert main([*words, "--check"]) == 1
-    assert "run python -m evaluation analyse" in capsys.readouterr().err
+    assert "run gender-classifier evaluate analyse" in capsys.readouterr().err
     assert main(words) == 0
     assert document.read_text(encoding="utf-8") == original
 

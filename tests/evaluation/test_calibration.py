@@ -8,13 +8,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from support import TinyModel, tiny_bundle
 
-from evaluation.calibration import TEMPERATURES, fit, fit_temperature, fit_threshold, rescale, write_decision
-from evaluation.errors import LabelsError
-from runtime.bundle import Bundle
-from runtime.decision import probabilities as runtime_probabilities
-from runtime.manifest import Decision, Manifest
+from gender_classifier.evaluation.calibration import (
+    TEMPERATURES,
+    fit,
+    fit_temperature,
+    fit_threshold,
+    rescale,
+    write_decision,
+)
+from gender_classifier.evaluation.errors import LabelsError
+from gender_classifier.runtime.bundle.bundle import Bundle
+from gender_classifier.runtime.bundle.manifest import Decision, Manifest
+from gender_classifier.runtime.decision import probabilities as runtime_probabilities
+from support import TinyModel, tiny_bundle
 
 Floats = npt.NDArray[np.float64]
 

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation.answering import Outcome
-from evaluation.comparison import compare, mcnemar, paired
-from evaluation.labels import ROW
-from evaluation.metrics import Answers
+from gender_classifier.evaluation.comparison import compare, mcnemar, paired
+from gender_classifier.evaluation.labels import ROW
+from gender_classifier.evaluation.metrics import Answers
+from gender_classifier.evaluation.predict import Outcome
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support import TinyModel, tiny_bundle
 
-import runtime
-from evaluation import degradations as d
-from evaluation.labels import LabelledSet, read_labels
-from evaluation.robustness import balanced_sample, robustness
+from gender_classifier import runtime
+from gender_classifier.evaluation import degradations as d
+from gender_classifier.evaluation.labels import LabelledSet, read_labels
+from gender_classifier.evaluation.robustness import balanced_sample, robustness
+from support import TinyModel, tiny_bundle
 
 
 @pytest.fixture(scope="module")

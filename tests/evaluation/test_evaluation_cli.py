@@ -1,4 +1,4 @@
-"""``python -m evaluation`` from pictures to report, with a tiny bundle that tells red from green."""
+"""``gender-classifier evaluate`` from pictures to report, with a tiny bundle that tells red from green."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support import ROOT, TinyModel, shared, tiny_bundle
 
-from evaluation import suite
-from evaluation.__main__ import main
-from evaluation.report import dumps
+from gender_classifier.evaluation import suite
+from gender_classifier.evaluation.command_line import main
+from gender_classifier.evaluation.report import dumps
+from support import ROOT, TinyModel, shared, tiny_bundle
 
 RED, GREEN = (200, 40, 40), (40, 200, 40)
 
@@ -275,7 +275,7 @@ def test_report_all_writes_every_report_and_the_document(
 
 def test_the_module_runs_and_help_needs_no_extra(tmp_path: Path) -> None:
     blocked = "import sys; sys.modules.update({k: None for k in ('sklearn', 'pandas', 'matplotlib', 'onnxruntime')}); "
-    code = blocked + "from evaluation.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    code = blocked + "from gender_classifier.evaluation.command_line import main; sys.exit(main(sys.argv[1:]))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for words, status, says in (
         (["--help"], 0, "calibrate"),

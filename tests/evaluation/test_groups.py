@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation.answering import Outcome
-from evaluation.errors import LabelsError
-from evaluation.groups import UNKNOWN, by_group
-from evaluation.metrics import Answers
+from gender_classifier.evaluation.errors import LabelsError
+from gender_classifier.evaluation.groups import UNKNOWN, by_group
+from gender_classifier.evaluation.metrics import Answers
+from gender_classifier.evaluation.predict import Outcome
 
 F, M = 0, 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.intervals import Estimate, bootstrap, difference, mean_of, stratified_weights, wilson
+from gender_classifier.evaluation.intervals import Estimate, bootstrap, difference, mean_of, stratified_weights, wilson
 
 
 @pytest.mark.parametrize(

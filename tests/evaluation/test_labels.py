@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evaluation.errors import LabelsError
-from evaluation.labels import SEVERAL, age_band, filter_rows, group_column, label_meaning, read_labels
+from gender_classifier.evaluation.errors import LabelsError
+from gender_classifier.evaluation.labels import SEVERAL, age_band, filter_rows, group_column, label_meaning, read_labels
 
 
 def write(folder: Path, text: str) -> Path:

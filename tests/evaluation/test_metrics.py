@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from evaluation.curves import abstention, curves, reliability
-from evaluation.intervals import stratified_weights
-from evaluation.metrics import UNANSWERED, Answers, _average_precision, _roc_auc, brier, calibration_error, metrics
+from gender_classifier.evaluation.curves import abstention, curves, reliability
+from gender_classifier.evaluation.intervals import stratified_weights
+from gender_classifier.evaluation.metrics import (
+    UNANSWERED,
+    Answers,
+    _average_precision,
+    _roc_auc,
+    brier,
+    calibration_error,
+    metrics,
+)
 
 F, M, U = 0, 1, UNANSWERED
 

@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 @pytest.fixture(scope="session")
 def few_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with twelve drawn pictures: one of every mode, format and orientation."""
-    from export.pictures import make_pictures
+    from gender_classifier.export.pictures import make_pictures
 
     folder = tmp_path_factory.mktemp("pictures")
     make_pictures(folder, 12)
@@ -27,7 +27,7 @@ def few_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def vit_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tiny_models import make_checkpoint
+    from support.tiny_models import make_checkpoint
 
     return make_checkpoint("vit", tmp_path_factory.mktemp("vit"))
 
@@ -35,7 +35,7 @@ def vit_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def vit_bundle(vit_checkpoint: Path, few_pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of the tiny ViT with all variants, whatever they are worth."""
-    from export import VariantLimits, export_model
+    from gender_classifier.export import VariantLimits, export_model
 
     return export_model(
         vit_checkpoint,

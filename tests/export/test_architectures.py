@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from support import ROOT
-from tiny_models import MODELS, make_checkpoint
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as MAPPING
 
-from export.architectures import OURS, REFUSED, find_class
-from export.errors import UnsupportedArchitectureError
+from gender_classifier.export.architectures import OURS, REFUSED, find_class
+from gender_classifier.export.errors import UnsupportedArchitectureError
+from support import ROOT
+from support.tiny_models import MODELS, make_checkpoint
 
 DOCUMENT = ROOT / "docs" / "architectures.md"
 HEADER = ("architecture", "class", "exported by", "processor", "pixels exact", "largest probability difference")
@@ -90,11 +90,11 @@ def test_timm_without_timm_is_a_sentence() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("model_type", "class_name"), EXPORTED)
 def test_exported(model_type: str, class_name: str, tmp_path: Path, few_pictures: Path, rows: dict[str, Row]) -> None:
-    from export import export_model
-    from export.checkpoint import open_checkpoint
-    from export.network import load_original
-    from export.parity import classifier_for, prepare
-    from runtime.bundle import Bundle
+    from gender_classifier.export import export_model
+    from gender_classifier.export.checkpoint import open_checkpoint
+    from gender_classifier.export.network import load_original
+    from gender_classifier.export.parity import classifier_for, prepare
+    from gender_classifier.runtime.bundle.bundle import Bundle
 
     if model_type == "timm_wrapper" and (problem := timm_problem()):
         pytest.skip(f"timm cannot be imported here: {problem}")

@@ -13,10 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from support import ROOT
 
-from export.candidates import DATA, main, read, refresh, rewrite, table
-from export.errors import ExportError
+from gender_classifier.export.candidates import DATA, main, read, refresh, rewrite, table
+from gender_classifier.export.errors import ExportError
+from support import ROOT
 
 FIRST = "dima806/fairface_gender_image_detection"
 

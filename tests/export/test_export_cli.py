@@ -1,4 +1,4 @@
-"""``python -m export``: exit codes and sentences."""
+"""``gender-classifier export``: exit codes and sentences."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_hub import FakeHub
-from support import ROOT
 
-from export.__main__ import main
+from gender_classifier.export.command import main
+from support import ROOT
+from support.fake_hub import FakeHub
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -29,7 +29,7 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 @pytest.mark.parametrize("arguments", [["--help"], ["--no-such-option"], ["x", "y"]])
 def test_help_and_usage_errors_import_nothing_heavy(arguments: list[str]) -> None:
     code = (
-        "import sys\nfrom export.__main__ import main\n"
+        "import sys\nfrom gender_classifier.export.command import main\n"
         f"try: main({arguments!r})\nexcept SystemExit as end: code = end.code\n"
         "heavy = {'torch', 'transformers', 'numpy', 'onnx', 'onnxruntime', 'huggingface_hub', 'PIL'}\n"
         "print('\\n', code, sorted(heavy & set(sys.modules)))"
@@ -119,7 +119,7 @@ def test_no_network_in_a_process_of_its_own(tmp_path: Path) -> None:
 def test_export_packages_missing_is_a_sentence(tmp_path: Path) -> None:
     code = (
         "import sys\nfor name in ('torch', 'transformers', 'optimum', 'huggingface_hub'): sys.modules[name] = None\n"
-        "from export.__main__ import main\nsys.exit(main(['org/name']))"
+        "from gender_classifier.export.command import main\nsys.exit(main(['org/name']))"
     )
     done = python("-c", code)
     assert done.returncode == 1

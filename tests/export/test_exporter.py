@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from tiny_models import make_checkpoint
 
-from export import VariantLimits, export_model
-from export.errors import CheckpointError, ParityError, UnsupportedArchitectureError
-from runtime.bundle import Bundle
-from runtime.classifier import Classifier, Options
-from runtime.errors import OptionError, UnsupportedHeadError, UnsupportedProcessorError
+from gender_classifier.export import VariantLimits, export_model
+from gender_classifier.export.errors import CheckpointError, ParityError, UnsupportedArchitectureError
+from gender_classifier.runtime.bundle.bundle import Bundle
+from gender_classifier.runtime.classifier import Classifier, Options
+from gender_classifier.runtime.errors import OptionError, UnsupportedHeadError, UnsupportedProcessorError
+from support.tiny_models import make_checkpoint
 
 LOOSE = VariantLimits(latency=100, flips=1, difference=1, latency_seconds=0)
 
@@ -306,7 +306,7 @@ def assert_refused(checkpoint: Path, tmp_path: Path, pictures: Path, old: Path) 
 def test_a_wrong_filter_is_caught(
     vit_checkpoint: Path, tmp_path: Path, few_pictures: Path, old_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from export import network
+    from gender_classifier.export import network
 
     load = network.load_processor
     monkeypatch.setattr(network, "load_processor", lambda config, *rest: load({**config, "resample": 3}, *rest))
@@ -316,7 +316,7 @@ def test_a_wrong_filter_is_caught(
 def test_a_wrong_mean_is_caught(
     vit_checkpoint: Path, tmp_path: Path, few_pictures: Path, old_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runtime.processor import Processor
+    from gender_classifier.runtime.processors.processor import Processor
 
     run = Processor.__call__
     monkeypatch.setattr(Processor, "__call__", lambda self, image: run(self, image) + 0.004)  # one step of 255
@@ -326,7 +326,7 @@ def test_a_wrong_mean_is_caught(
 def test_a_wrong_weight_is_caught(
     vit_checkpoint: Path, tmp_path: Path, few_pictures: Path, old_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from export import graph
+    from gender_classifier.export import graph
 
     save = graph.save
 
@@ -343,7 +343,7 @@ def test_a_wrong_weight_is_caught(
 def test_swapped_labels_are_not_a_question_of_tolerance(
     vit_checkpoint: Path, tmp_path: Path, few_pictures: Path, old_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runtime import decision
+    from gender_classifier.runtime import decision
 
     probabilities = decision.probabilities
     monkeypatch.setattr(decision, "probabilities", lambda *arguments: probabilities(*arguments)[:, ::-1])
@@ -353,7 +353,7 @@ def test_swapped_labels_are_not_a_question_of_tolerance(
 def test_nan_is_caught(
     vit_checkpoint: Path, tmp_path: Path, few_pictures: Path, old_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runtime import decision
+    from gender_classifier.runtime import decision
 
     probabilities = decision.probabilities
     monkeypatch.setattr(decision, "probabilities", lambda *arguments: probabilities(*arguments) * float("nan"))
@@ -393,7 +393,7 @@ def test_a_variant_over_its_limit_is_not_published(
 def test_a_broken_quantiser_costs_its_variant_only(
     vit_checkpoint: Path, tmp_path: Path, few_pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from export import quantize
+    from gender_classifier.export import quantize
 
     def fail(*_: Any) -> Any:
         raise RuntimeError("the quantiser broke")
@@ -408,7 +408,7 @@ def test_a_broken_quantiser_costs_its_variant_only(
 def test_a_variant_that_answers_otherwise_is_not_published(
     vit_checkpoint: Path, tmp_path: Path, few_pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from export import quantize
+    from gender_classifier.export import quantize
 
     make = quantize.quantize_dynamic
 
@@ -464,8 +464,8 @@ def test_a_full_disk_is_said_as_such(
     old_bundle: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from export import convert, quantize
-    from export.errors import PublishError
+    from gender_classifier.export import convert, quantize
+    from gender_classifier.export.errors import PublishError
 
     def fail(*_: Any, **__: Any) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -488,7 +488,7 @@ def test_wrong_options(named: dict[str, Any], vit_checkpoint: Path, tmp_path: Pa
 
 
 def test_no_pictures(vit_checkpoint: Path, tmp_path: Path) -> None:
-    from export.errors import ExportError
+    from gender_classifier.export.errors import ExportError
 
     (tmp_path / "empty").mkdir()
     for folder in ("empty", "missing"):

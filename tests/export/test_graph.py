@@ -10,9 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export import graph
-from export.errors import ExportError
-from runtime.session import create_session
+from gender_classifier.export import graph
+from gender_classifier.export.errors import ExportError
+from gender_classifier.runtime.session import create_session
 
 
 def padded_pool(

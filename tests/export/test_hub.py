@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_hub import FakeHub
 
-from export import hub
-from export.checkpoint import DEFAULT_MODEL, DEFAULT_REVISION, open_checkpoint
-from export.errors import CheckpointError, DownloadError, ExportError
+from gender_classifier.export import hub
+from gender_classifier.export.checkpoint import DEFAULT_MODEL, DEFAULT_REVISION, open_checkpoint
+from gender_classifier.export.errors import CheckpointError, DownloadError, ExportError
+from support.fake_hub import FakeHub
 
 CONFIG = {"model_type": "vit", "id2label": {"0": "Female", "1": "Male"}}
 FILES = {

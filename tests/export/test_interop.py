@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import make_checkpoint
 
-from export.parity import classifier_for
+from gender_classifier.export.parity import classifier_for
+from support.tiny_models import make_checkpoint
 
 
 def ask_optimum(bundle: Path, file: str, pictures: list[Path]) -> list[dict[str, float]]:
@@ -46,7 +46,7 @@ def test_vit_in_optimum(vit_bundle: Path, few_pictures: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model_type", ["resnet", "dinov2_with_registers", "mobilevit", "pvt", "bit", "siglip"])
 def test_others_in_optimum(model_type: str, tmp_path: Path, few_pictures: Path) -> None:
-    from export import export_model
+    from gender_classifier.export import export_model
 
     checkpoint = make_checkpoint(model_type, tmp_path / "checkpoint")
     bundle = export_model(checkpoint, output=tmp_path, name="m", variants=(), pictures=few_pictures)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_models import make_checkpoint
+
+from support.tiny_models import make_checkpoint
 
 OTHERS = ("beit", "deit", "swin", "resnet", "mobilenet_v2", "efficientnet", "dinov2")
 ARCHITECTURES = ["vit", "convnext", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
@@ -55,10 +56,10 @@ def hard_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_pixels_and_probabilities(model_type: str, tmp_path: Path, hard_pictures: Path) -> None:
-    from export import export_model
-    from export.checkpoint import open_checkpoint
-    from export.network import load_original
-    from export.parity import classifier_for
+    from gender_classifier.export import export_model
+    from gender_classifier.export.checkpoint import open_checkpoint
+    from gender_classifier.export.network import load_original
+    from gender_classifier.export.parity import classifier_for
 
     checkpoint = make_checkpoint(model_type, tmp_path / "checkpoint")
     bundle = export_model(checkpoint, output=tmp_path, name="m", variants=(), pictures=hard_pictures)
@@ -80,7 +81,7 @@ def test_pixels_and_probabilities(model_type: str, tmp_path: Path, hard_pictures
 
 def test_one_by_one_and_in_batches(tmp_path: Path, vit_bundle: Path, few_pictures: Path) -> None:
     """Batch-mates do not matter: 1e-6 for fp32 and q4; int8 runs one picture at a time, so not at all."""
-    from export.parity import classifier_for, prepare, probabilities
+    from gender_classifier.export.parity import classifier_for, prepare, probabilities
 
     for variant, tolerance in (("fp32", 1e-6), ("q4", 1e-6), ("int8", 0.0)):
         classifier = classifier_for(vit_bundle, variant)

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from export import publish
-from export.errors import PublishError
+from gender_classifier.export import publish
+from gender_classifier.export.errors import PublishError
 
 needs_fork = pytest.mark.skipif(os.name != "posix", reason="kills itself by signal")
 
@@ -121,7 +121,7 @@ def test_disk_failures_are_sentences(
     target = tmp_path / "model"
     fill(target, "old")
     if place == "fill":
-        monkeypatch.setattr("test_publish.fill", fail)
+        monkeypatch.setitem(globals(), "fill", fail)
     else:
         monkeypatch.setattr(publish, {"fsync": "_fsync", "swap": "_exchange"}[place], fail)
     with pytest.raises(PublishError, match=words):

@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from export import graph, quantize
-from export.variants import exclusion_groups
-from runtime.session import create_session
+from gender_classifier.export import graph, quantize
+from gender_classifier.export.variants import exclusion_groups
+from gender_classifier.runtime.session import create_session
 
 
 def dense(path: Path, sizes: tuple[int, ...] = (64, 96, 80, 10), seed: int = 0) -> list[NDArray[np.float32]]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from export import security
-from export.errors import CheckpointError, ExportError
+from gender_classifier.export import security
+from gender_classifier.export.errors import CheckpointError, ExportError
 
 
 def test_kernels_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support import shared
-from trained_vit import RECIPE, faces, train
 
-from export import VariantLimits, export_model
-from export.parity import classifier_for, compare, prepare, probabilities
-from runtime.bundle import Bundle
+from gender_classifier.export import VariantLimits, export_model
+from gender_classifier.export.parity import classifier_for, compare, prepare, probabilities
+from gender_classifier.runtime.bundle.bundle import Bundle
+from support import shared
+from support.trained_vit import RECIPE, faces, train
 
 pytestmark = pytest.mark.slow
 PICTURES = 178  # 89 women and 89 men

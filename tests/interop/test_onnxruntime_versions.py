@@ -6,9 +6,9 @@ import re
 import subprocess
 from pathlib import Path
 
-import interop_versions
 import pytest
-from support import ROOT
+
+from support import ROOT, interop_versions
 
 pytestmark = pytest.mark.slow
 
@@ -22,18 +22,18 @@ TALL_TOLERANCE = 4e-2
 along their width first, so that a pixel differs by one level here and there (Pillow #9549)."""
 
 TESTED = (
-    "cli/test_models",
-    "cli/test_onnx_header",
-    "runtime/test_bundle",
+    "gender_cli/models/test_command",
+    "runtime/bundle/test_onnx_header",
+    "runtime/bundle/test_bundle",
     "runtime/test_classifier",
     "runtime/test_decision",
-    "runtime/test_decode",
-    "runtime/test_locate",
-    "runtime/test_manifest",
+    "runtime/decode/test_decode",
+    "runtime/bundle/test_locate",
+    "runtime/bundle/test_manifest",
     "runtime/test_pipeline",
-    "runtime/test_processor",
+    "runtime/processors/test_processor",
     "runtime/test_threads",
-    "runtime/test_transforms",
+    "runtime/processors/test_transforms",
 )
 
 

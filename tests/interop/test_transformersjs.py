@@ -9,14 +9,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import interop_js
 import numpy as np
 import pytest
-from interop_material import BUILTIN, attention_model, pictures
 
-import runtime
-from runtime.bundle import Bundle
-from runtime.decision import probabilities
+from gender_classifier import runtime
+from gender_classifier.runtime.bundle.bundle import Bundle
+from gender_classifier.runtime.decision import probabilities
+from support import interop_js
+from support.interop_material import BUILTIN, attention_model, pictures
 
 pytestmark = pytest.mark.slow
 

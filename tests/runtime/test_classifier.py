@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support import TinyModel, tiny_bundle
 
-import runtime
-from runtime.errors import (
+from gender_classifier import runtime
+from gender_classifier.runtime.errors import (
     BundleError,
     BundleIntegrityError,
     ModelNotFoundError,
@@ -25,7 +24,8 @@ from runtime.errors import (
     ProviderUnavailableError,
     VariantNotFoundError,
 )
-from runtime.prediction import Prediction, Status
+from gender_classifier.runtime.prediction import Prediction, Status
+from support import TinyModel, tiny_bundle
 
 RED, GREEN, GREY = (255, 0, 0), (0, 255, 0), (128, 128, 128)
 
@@ -288,7 +288,7 @@ def test_the_classifier_says_what_it_is(classifier):
 def test_importing_the_package_is_cheap():
     import subprocess
 
-    code = "import runtime, sys; print(sorted({'numpy', 'onnxruntime', 'PIL'} & set(sys.modules)))"
+    code = "import gender_classifier.runtime, sys; print(sorted({'numpy', 'onnxruntime', 'PIL'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

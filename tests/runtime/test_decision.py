@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from runtime.decision import answer, probabilities
-from runtime.manifest import Decision, Label
+from gender_classifier.runtime.bundle.manifest import Decision, Label
+from gender_classifier.runtime.decision import answer, probabilities
 
 LABELS = (Label("F", "female"), Label("M", "male"))
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.pipeline import batched, ordered_map
+from gender_classifier.runtime.pipeline import batched, ordered_map
 
 
 @settings(max_examples=30, deadline=None)

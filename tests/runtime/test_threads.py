@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from runtime import threads
+from gender_classifier.runtime import threads
 
 
 @pytest.fixture

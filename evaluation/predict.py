@@ -1,0 +1,187 @@
+"""Puts labelled pictures before a model and collects what it answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from ..runtime.decode.decode import decode
+from ..runtime.errors import ImageError
+from ..runtime.faces.crop import crop_square
+from ..runtime.prediction import Status
+from .errors import LabelsError
+from .labels import ROW
+from .metrics import CLASSES, UNANSWERED, Answers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import numpy.typing as npt
+    from PIL import Image
+
+    from ..runtime.classifier import Classifier
+    from ..runtime.prediction import Box, Prediction
+    from .labels import LabelledSet
+
+    Change = Callable[[Image.Image], Image.Image]
+
+__all__ = ["Outcome", "answer", "collect", "face_box", "female_share", "margin_for", "open_views"]
+
+DEFAULT_MARGIN = 0.25
+"""Margin around ``--boxes`` when the bundle expects whole pictures and so names none."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of every picture of a set.
+
+    Attributes:
+        rows: The rows of the set that got an answer, in the order of ``answers``, with ``probability_female``,
+            ``label`` and ``confidence`` added.
+        answers: What was true and what was answered, for these rows.
+        failed: How many pictures got no answer, by status (``unreadable``, ``no_face``, ...).
+        probabilities: What the bundle said of each class in the order of ``CLASSES``, (n, 2); rows of a sigmoid head
+            need not sum to one.
+    """
+
+    rows: pd.DataFrame
+    answers: Answers
+    failed: dict[str, int]
+    probabilities: npt.NDArray[np.float64]
+
+    @property
+    def total(self) -> int:
+        """Pictures put before the model."""
+        return len(self.rows) + sum(self.failed.values())
+
+
+def answer(
+    classifier: Classifier, labelled: LabelledSet, *, boxes: str | None = None, change: Change | None = None
+) -> Outcome:
+    """Asks the model about every picture of a set.
+
+    Args:
+        classifier: The model; with ``boxes`` it must have been loaded with ``faces=False``.
+        labelled: The pictures.
+        boxes: Column with the face as ``x0 y0 x1 y1`` in pixels of the upright picture: the model sees the square
+            around it at the bundle's margin, as behind a detector. Rows without a box count as ``no_face``.
+        change: What is done to each view before the model sees it (``boxes`` only); keeps its size or not.
+    """
+    return collect(classifier, labelled.rows, open_views(classifier, labelled.rows, boxes=boxes, change=change))
+
+
+def collect(classifier: Classifier, rows: pd.DataFrame, views: Iterable[str | Image.Image | None]) -> Outcome:
+    """Runs the model on one view per row; ``None`` stands for a picture without a face.
+
+    Returns:
+        The outcome; every row is either among ``rows`` or counted in ``failed``.
+    """
+    without_face: list[int] = []
+
+    def present() -> Iterator[str | Image.Image]:
+        for position, view in enumerate(views):
+            if view is None:
+                without_face.append(position)
+            else:
+                yield view
+
+    asked = classifier.predict_many(present())
+    predictions = list(tqdm(asked, total=len(rows), unit="picture", leave=False, disable=None))
+    skipped = set(without_face)
+    positions = [position for position in range(len(rows)) if position not in skipped]
+    failed: dict[str, int] = {str(Status.NO_FACE): len(skipped)} if skipped else {}
+    kept: list[int] = []
+    answered: list[Prediction] = []
+    for position, prediction in zip(positions, predictions, strict=True):
+        if prediction.ok:
+            kept.append(position)
+            answered.append(prediction)
+        else:
+            failed[str(prediction.status)] = failed.get(str(prediction.status), 0) + 1
+    chosen = rows.iloc[kept].reset_index(drop=True)
+    probabilities = np.array([_both(each) for each in answered], dtype=np.float64).reshape(-1, len(CLASSES))
+    answers = Answers(
+        truth=np.array([CLASSES.index(word) for word in chosen["truth"]], dtype=np.int64),
+        probability=female_share(probabilities),
+        given=np.array([_given(each) for each in answered], dtype=np.int64),
+    )
+    chosen = chosen.assign(
+        probability_female=answers.probability,
+        label=[each.label for each in answered],
+        confidence=answers.confidence,
+    )
+    return Outcome(chosen, answers, dict(sorted(failed.items())), probabilities)
+
+
+def open_views(
+    classifier: Classifier, rows: pd.DataFrame, *, boxes: str | None = None, change: Change | None = None
+) -> Iterator[str | Image.Image | None]:
+    """Yields what the model is to see for each row: the path itself, or the square around the face."""
+    if boxes is None and change is None:
+        yield from rows["path"]
+        return
+    if boxes is not None and boxes not in rows:
+        known = [name for name in rows.columns if name not in ("path", "truth", ROW)]
+        raise LabelsError(f"--boxes names the column {boxes!r}; the columns are {', '.join(known)}.")
+    margin = margin_for(classifier)
+    cells = rows[boxes] if boxes is not None else [None] * len(rows)
+    for path, cell in zip(rows["path"], cells, strict=True):
+        box = None if cell is None else face_box(str(cell))
+        if boxes is not None and box is None:
+            yield None
+            continue
+        try:
+            picture = decode(path, classifier.options.limits)
+        except ImageError:
+            yield path  # the runtime meets the same error and gives it its status
+            continue
+        if box is not None:
+            picture = crop_square(picture, box, margin)
+        yield picture if change is None else change(picture)
+
+
+def margin_for(classifier: Classifier) -> float:
+    """Returns the margin at which the model expects a face."""
+    margin = classifier.manifest.framing.margin
+    return DEFAULT_MARGIN if margin is None else margin
+
+
+def face_box(cell: str) -> Box | None:
+    """Reads ``x0 y0 x1 y1``; ``None`` for an empty cell.
+
+    Raises:
+        LabelsError: If the cell is neither empty nor four numbers.
+    """
+    words = cell.replace(",", " ").split()
+    if not words:
+        return None
+    try:
+        x0, y0, x1, y1 = (float(word) for word in words)
+    except ValueError as error:
+        raise LabelsError(f"A face box is x0 y0 x1 y1 in pixels; {cell!r} is not.") from error
+    return x0, y0, x1, y1
+
+
+def female_share(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Returns the probability of ``female`` from those of both classes, (n, 2) -> (n,).
+
+    Sigmoid heads answer for each class by itself, so that the two need not sum to one.
+    """
+    total = probabilities.sum(axis=1)
+    share: npt.NDArray[np.float64] = np.divide(
+        probabilities[:, 0], total, out=np.full(len(total), 0.5), where=total > 0
+    )
+    return share
+
+
+def _both(prediction: Prediction) -> tuple[float, ...]:
+    assert prediction.probabilities is not None
+    return tuple(prediction.probabilities[name] for name in CLASSES)
+
+
+def _given(prediction: Prediction) -> int:
+    return CLASSES.index(prediction.label) if prediction.label in CLASSES else UNANSWERED

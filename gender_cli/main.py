@@ -1,0 +1,122 @@
+"""Parses the command line and runs the command that it names.
+
+``--help``, ``--version`` and wrong use are answered before numpy or onnxruntime is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line; ``run`` of the result is the command's function.
+
+    Raises:
+        SystemExit: With 0 after ``--help``, with 2 on wrong use.
+    """
+    if argv and argv[0] == "sort":
+        from .sorting import command as sort
+
+        return sort.build_parser().parse_args(argv[1:])
+    if argv and argv[0] == "models":
+        from .models import command as models
+
+        return models.build_parser().parse_args(argv[1:])
+    from .arguments import build_parser
+
+    parser = build_parser()
+    # Options may stand between paths; the call that allows it loses what follows `--`.
+    words = list(argv)
+    end = words.index("--") if "--" in words else len(words)
+    arguments = parser.parse_intermixed_args(words[:end])
+    arguments.paths += words[end + 1 :]
+    if arguments.version:
+        arguments.run = print_version
+        return arguments
+    if not arguments.paths:
+        parser.error("give at least one PATH: a picture, a folder, a glob, or - for stdin")
+    if arguments.paths.count("-") > 1:
+        parser.error("stdin (-) can be read once only")
+    if arguments.resume and arguments.output is None:
+        parser.error("--resume needs --output FILE.jsonl")
+    if arguments.output is not None and arguments.form != "text":
+        parser.error("--output writes JSON lines; leave out --json, --jsonl and --csv")
+    arguments.run = _classify
+    return arguments
+
+
+def print_version(arguments: argparse.Namespace) -> int:
+    """Prints package, model and onnxruntime, without loading any of them."""
+    from importlib import metadata  # slow to import, and needed here only
+
+    from .. import runtime
+    from ..runtime.bundle import locate
+    from ..runtime.bundle.manifest import MANIFEST_NAME, Manifest
+    from ..runtime.errors import ClassifierError
+    from .models.listing import added_from
+
+    named = arguments.model or os.environ.get(locate.MODEL_VARIABLE)
+    try:
+        path = (added_from(named) if named else None) or locate.locate(arguments.model).path
+        manifest = Manifest.from_json((path / MANIFEST_NAME).read_text(encoding="utf-8"))
+        revision = manifest.source.revision or manifest.source.digest or ""
+        model = f"{manifest.name} ({manifest.source.repository} {revision[:12]})"
+    except (ClassifierError, OSError) as error:
+        model = f"none ({error})"
+    try:
+        engine = metadata.version("onnxruntime")
+    except metadata.PackageNotFoundError:
+        engine = "not installed"
+    print(f"gender-classifier {runtime.__version__}\nmodel {model}\nonnxruntime {engine}")  # noqa: T201
+    return 0
+
+
+def _classify(arguments: argparse.Namespace) -> int:
+    from . import classify
+
+    return classify.run(arguments)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code: 0 all well, 1 a picture failed, 2 wrong use or no model."""
+    from . import stdio
+
+    stdio.prepare()
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["export"]:
+        from ..export.command import main as export
+
+        return export(words[1:])
+    if words[:1] == ["evaluate"]:
+        from ..evaluation.command_line import main as evaluate
+
+        return evaluate(words[1:])
+    arguments = parse_args(words)
+    if sys.stdout is None:
+        stdio.say("there is no stdout to write answers to: it is closed.")
+        return 2
+    try:
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        stdio.abandon_stdout()  # the reader has what it wanted (`| head`)
+        return 0
+    except OSError as error:
+        if error.filename is not None or error.errno is None:  # some file's error, not that of a write to stdout
+            raise
+        stdio.say(f"the answers cannot be written: {error.strerror}.")
+        stdio.abandon_stdout()
+        return 2
+    return code

@@ -1,0 +1,1 @@
+"""Lists, adds, verifies and removes models."""

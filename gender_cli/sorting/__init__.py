@@ -1,0 +1,1 @@
+"""Sorts pictures into folders, resumes and undoes it."""

@@ -1,0 +1,309 @@
+"""``gender-classifier sort``: pictures into one folder per answer, resumable, reversible, never overwriting."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ...runtime.errors import ClassifierError, OptionError
+from ...runtime.labels import FEMALE, MALE
+from ...runtime.prediction import UNCERTAIN, Status
+from ..arguments import model_options
+from ..classify import load_options, predictions
+from ..inputs import expand, printable
+from ..results import MIXED
+from ..stdio import say
+from .journal_format import SETTINGS
+from .options import FAILED, SortOptions, SortTally, resolve
+from .sorter import Sorter, open_journal, run_sort
+from .transfer import MODES, digest
+from .undo import undo
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
+    from ...runtime.classifier import Classifier
+    from ...runtime.prediction import Prediction
+
+__all__ = ["SortOptions", "SortTally", "build_parser", "parse_names", "run", "run_sort", "undo"]
+
+# Paths are strings all through, as the journal keeps them:
+# ruff: noqa: PTH100, PTH112
+
+_EPILOG = """\
+Nothing is ever overwritten: a picture whose equal is there already stays where it is, and a different one of the same
+name gets a number. Every step is written to a journal first, so that a sort that was interrupted goes on when it is
+started again, and --undo puts everything back. --dry-run shows what would happen.
+
+examples:
+  gender-classifier sort photos sorted --dry-run
+  gender-classifier sort photos sorted --mode move
+  gender-classifier sort --undo sorted
+
+exit codes: 0 every picture was classified and put somewhere; 1 at least one was not; 2 wrong use, no model,
+or a place that cannot be written
+"""
+
+_DEFAULTS: Mapping[str, Any] = {
+    "mode": "copy",
+    "names": {},
+    "keep_tree": False,
+    "mixed": False,
+    "recursive": True,
+    "exact": True,
+    "min_face": 0,
+}
+
+_KEYS = (FEMALE, MALE, UNCERTAIN, MIXED, FAILED, *(str(status) for status in Status if status is not Status.OK))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of ``gender-classifier sort``."""
+    parser = argparse.ArgumentParser(
+        prog="gender-classifier sort",
+        usage="%(prog)s SRC DEST [options]\n       %(prog)s --resume JOURNAL\n       %(prog)s --undo JOURNAL",
+        description="Puts the pictures of a folder into woman/, man/, uncertain/ and failed/.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("source", nargs="?", metavar="SRC", help="folder to sort, with the folders inside it")
+    parser.add_argument("destination", nargs="?", metavar="DEST", help="folder to sort into; made if need be")
+    sorting = parser.add_argument_group("sorting")
+    sorting.add_argument("--mode", choices=MODES, help="what is done with each picture (default: copy)")
+    sorting.add_argument(
+        "--names",
+        type=parse_names,
+        metavar="ANSWER=NAME,...",
+        help=f"names of the folders, by {FEMALE}, {MALE}, {UNCERTAIN}, {MIXED}, {FAILED} or a status such as no_face",
+    )
+    sorting.add_argument("--keep-tree", action="store_true", help="make SRC's own folders again inside each folder")
+    sorting.add_argument("--mixed", action="store_true", help="photographs whose people differ go to mixed/")
+    sorting.add_argument(
+        "--recursive",
+        action=argparse.BooleanOptionalAction,
+        help="take the folders inside SRC too, or not (default: they are taken)",
+    )
+    sorting.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
+    sorting.add_argument("-q", "--quiet", action="store_true", help="no notices, no progress, no tally on stderr")
+    journal = parser.add_argument_group("journal")
+    journal.add_argument("--journal", metavar="FILE", help="where the journal is kept (default: in DEST)")
+    journal.add_argument("--resume", metavar="JOURNAL", help="go on with the sort of this journal, or of this DEST")
+    journal.add_argument("--undo", metavar="JOURNAL", help="put everything back that this journal, or DEST's, tells of")
+    model_options(parser)
+    # None is what was not given: --resume takes that from the journal, and it has its default otherwise.
+    parser.set_defaults(**dict.fromkeys(_DEFAULTS), run=run)
+    return parser
+
+
+def parse_names(text: str) -> dict[str, str]:
+    """Reads ``female=women,failed=broken`` as the command line takes it.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is not of that form.
+    """
+    names: dict[str, str] = {}
+    for part in text.split(","):
+        key, sign, name = part.partition("=")
+        if not sign or not name or key not in _KEYS:
+            raise argparse.ArgumentTypeError(f"{part!r} is not ANSWER=NAME with an answer of {', '.join(_KEYS)}")
+        names[key] = name
+    return names
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Sorts, goes on with a sort, or takes one back.
+
+    Returns:
+        0 when every picture was classified and put somewhere (or back), 1 when one was not, 2 when nothing could be
+        tried.
+    """
+    try:
+        if arguments.undo is not None:
+            return _undo(arguments)
+        options = _options(arguments)
+        resolve(options)  # wrong use is told before a model is loaded
+        return _sort(arguments, options)
+    except ClassifierError as error:
+        say(str(error))
+        return 2
+
+
+def _undo(arguments: argparse.Namespace) -> int:
+    if arguments.source is not None or arguments.resume is not None or arguments.journal is not None:
+        raise OptionError("--undo JOURNAL stands alone: the journal knows SRC and DEST.")
+    tally = undo(arguments.undo, dry_run=arguments.dry_run, report=say, plan=_print if arguments.dry_run else None)
+    if not arguments.quiet:
+        say(f"dry run: {tally.sentence()}" if arguments.dry_run else tally.sentence())
+    return 1 if tally.left else 0
+
+
+def _options(arguments: argparse.Namespace) -> SortOptions:
+    if arguments.resume is not None:
+        _take_from_journal(arguments)
+    elif arguments.source is None or arguments.destination is None:
+        raise OptionError("Give SRC and DEST: the folder to sort, and the folder to sort into.")
+    for name, value in _DEFAULTS.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
+    return SortOptions(
+        source=arguments.source,
+        destination=arguments.destination,
+        mode=arguments.mode,
+        names=arguments.names,
+        keep_tree=arguments.keep_tree,
+        mixed=arguments.mixed,
+        journal=arguments.journal,
+        dry_run=arguments.dry_run,
+        recursive=arguments.recursive,
+    )
+
+
+def _take_from_journal(arguments: argparse.Namespace) -> None:
+    """Sets what was not given to what the journal's sort was told. What was given is compared later, by the sorter."""
+    if arguments.journal is not None:
+        raise OptionError("--resume JOURNAL names the journal already; leave out --journal.")
+    with open_journal(arguments.resume, write=False) as journal:
+        header = journal.header
+    if arguments.source is None and not os.path.isdir(header.source):
+        raise OptionError(f"The folder {printable(header.source)}, which the journal is about, is not there.")
+    told = {
+        "source": header.start_path,
+        "destination": header.destination,
+        "mode": header.mode,
+        "names": header.names,
+        "keep_tree": header.keep_tree,
+        "mixed": header.mixed,
+        "recursive": header.recursive,
+        **header.settings,
+    }
+    for name, value in told.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
+    arguments.journal = journal.path
+
+
+def _sort(arguments: argparse.Namespace, options: SortOptions) -> int:
+    from dataclasses import replace
+
+    from ...runtime.classifier import load
+
+    classifier = load(**load_options(arguments))
+    if not arguments.quiet:
+        for notice in classifier.notices:
+            say(notice)
+    options = replace(options, model=_describe(classifier), settings=_settings(classifier, arguments.model))
+    with Sorter(options, report=say, plan=_print if options.dry_run else None) as sorter:
+        items = expand(
+            [sorter.start],
+            recursive=options.recursive,
+            exclude=[sorter.destination] if os.path.isdir(sorter.destination) else [],
+            follow_folder_links=False,
+        )
+        stream = predictions(
+            classifier, sorter.missing(items), batch_size=arguments.batch_size, workers=arguments.workers
+        )
+        try:
+            # Closing ends the decoding threads, also when nothing more can be written.
+            with closing(cast("Generator[Prediction]", stream)):
+                for prediction in _with_progress(stream, quiet=arguments.quiet):
+                    sorter.put(str(prediction.path), prediction)
+        except KeyboardInterrupt:
+            if not arguments.quiet:
+                say("stopped; the same command goes on from here.")
+            raise
+        finally:  # also then, and on a full disk: what was done until there stays done
+            if not arguments.quiet:
+                _epilogue(sorter)
+        return sorter.tally.exit_code
+
+
+def _describe(classifier: Classifier) -> dict[str, Any]:
+    """Returns what gives the answers, as the journal keeps it: the weights, the rule, the detector.
+
+    With :func:`_settings` it is all that decides them. What only decides how fast they come (provider, threads, batch
+    size) may change from run to run.
+    """
+    from dataclasses import asdict
+
+    manifest, variant = classifier.manifest, classifier.bundle.variant(classifier.options.variant)
+    rule = {
+        "weights": variant.sha256,
+        "processor": manifest.files[manifest.processor.file].sha256,
+        "type": manifest.architecture.model_type,
+        "labels": [asdict(label) for label in manifest.labels],
+        "activation": manifest.activation,
+        "framing": asdict(manifest.framing),
+        "temperature": manifest.decision.temperature,
+        "thresholds": manifest.decision.thresholds,
+    }
+    detector = _detector(classifier)
+    return {
+        "name": manifest.name,
+        "revision": manifest.source.revision or manifest.source.digest,
+        "variant": classifier.variant,
+        "sha256": hashlib.sha256(json.dumps(rule, sort_keys=True).encode()).hexdigest(),
+        "detector": None if detector is None else digest(detector),
+    }
+
+
+def _settings(classifier: Classifier, named: str | None) -> dict[str, Any]:
+    """Returns the options that decide the answers, as they are in effect, by :data:`SETTINGS`."""
+    from ...runtime.bundle.locate import MODEL_VARIABLE
+    from ...runtime.faces.detector import DEFAULT_DETECT_SIZE, DEFAULT_THRESHOLD
+
+    options = classifier.options
+    folder = classifier.bundle.path.resolve()
+    named = named or os.environ.get(MODEL_VARIABLE)
+    own = {
+        # A name stays one; a folder is to be found from anywhere, and so is what was the default this time.
+        "model": named if named and Path(named).expanduser().resolve() != folder else str(folder),
+        "variant": classifier.variant,
+        "faces": classifier.finds_faces,
+        "detector": _detector(classifier),
+        "detector_threshold": DEFAULT_THRESHOLD if options.detector_threshold is None else options.detector_threshold,
+        "detect_size": options.detect_size or DEFAULT_DETECT_SIZE,
+        "max_bytes": options.limits.max_bytes,
+        "max_pixels": options.limits.max_pixels,
+    }
+    return {name: own[name] if name in own else getattr(options, name) for name in SETTINGS}
+
+
+def _detector(classifier: Classifier) -> str | None:
+    """Returns the path of the face detector in use."""
+    if not classifier.finds_faces:
+        return None
+    from ...runtime.faces.detector import installed
+
+    named = classifier.options.detector
+    path = Path(named) if named else installed()
+    return None if path is None else os.path.abspath(path.expanduser())
+
+
+def _epilogue(sorter: Sorter) -> None:
+    if sorter.options.dry_run:
+        say(f"dry run, nothing was changed: {sorter.tally.sentence()}")
+        return
+    say(sorter.tally.sentence())
+    if sorter.tally.placed:
+        say(f"to put everything back: gender-classifier sort --undo {shlex.quote(sorter.journal_path)}")
+
+
+def _print(line: str) -> None:
+    print(line)  # noqa: T201
+
+
+def _with_progress(stream: Iterator[Prediction], *, quiet: bool) -> Iterable[Prediction]:
+    if quiet or not sys.stderr.isatty():
+        return stream
+    from tqdm import tqdm
+
+    return tqdm(stream, unit=" pictures", file=sys.stderr, dynamic_ncols=True)

@@ -1,0 +1,1 @@
+"""Finds, opens and checks model folders."""

@@ -1,0 +1,385 @@
+"""``bundle.json``: what a bundle holds, where it came from, and how its answers are to be read.
+
+The format is closed: an unknown field, a missing one, a wrong type or an unknown version is an error, so that a reader
+never guesses at what a newer writer meant. ``docs/bundle-format.md`` lists every field.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import types
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import PurePosixPath
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from ..errors import ManifestError
+
+__all__ = [
+    "FORMAT_VERSION",
+    "MANIFEST_NAME",
+    "Architecture",
+    "Decision",
+    "FileRecord",
+    "Framing",
+    "Label",
+    "Manifest",
+    "ModelIO",
+    "Parity",
+    "ProcessorRecord",
+    "Source",
+    "Variant",
+]
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "bundle.json"
+
+T = TypeVar("T")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_REVISION = re.compile(r"[0-9a-f]{40}")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ManifestError(message)
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One file of the bundle, by its size in bytes and the sha256 of its content (lower-case hex)."""
+
+    bytes: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        _require(self.bytes >= 0, "bytes is negative")
+        _require(bool(_SHA256.fullmatch(self.sha256)), f"{self.sha256!r} is no sha256")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the weights came from.
+
+    Attributes:
+        kind: ``hub`` (a repository on the Hub) or ``local`` (a checkpoint folder).
+        repository: The Hub id, or the folder's name.
+        revision: The commit, 40 hex digits; always there for ``hub``.
+        digest: sha256 over the checkpoint's files for ``local``.
+        license: The SPDX-like word of the model card, or ``None`` when the card names none.
+    """
+
+    kind: Literal["hub", "local"]
+    repository: str
+    revision: str | None = None
+    digest: str | None = None
+    license: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind == "hub":
+            _require(
+                self.revision is not None and bool(_REVISION.fullmatch(self.revision)),
+                "a hub source needs a revision of 40 hex digits",
+            )
+        else:
+            _require(
+                self.digest is not None and bool(_SHA256.fullmatch(self.digest)),
+                "a local source needs the sha256 digest of its files",
+            )
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The network, in transformers' words: ``model_type``, class name, number of parameters (``None``: not counted)."""
+
+    model_type: str
+    class_name: str
+    parameters: int | None = None
+
+
+@dataclass(frozen=True)
+class Label:
+    """One class: the model's own word and what it means (``female``, ``male``, or the word itself)."""
+
+    raw: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Framing:
+    """What the classifier wants to see: a ``face`` cropped with a margin, or the whole ``image``.
+
+    Attributes:
+        kind: ``face`` or ``image``.
+        margin: Share of the face box's longer side added on each side (``face`` only), see ``runtime.framing``.
+    """
+
+    kind: Literal["face", "image"]
+    margin: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind == "face":
+            _require(self.margin is not None and 0 <= self.margin <= 5, "face framing needs a margin from 0 to 5")
+        else:
+            _require(self.margin is None, "image framing has no margin")
+
+
+@dataclass(frozen=True)
+class ModelIO:
+    """The graph's interface: ``input`` is float32 (N, channels, height, width), ``output`` float32 (N, classes)."""
+
+    input_name: str
+    output_name: str
+    height: int
+    width: int
+    channels: int = 3
+
+    def __post_init__(self) -> None:
+        _require(min(self.height, self.width, self.channels) > 0, "height, width and channels are positive")
+
+
+@dataclass(frozen=True)
+class ProcessorRecord:
+    """The processor that made the reference pixels.
+
+    Attributes:
+        reference: The transformers class the parity check ran, always the PIL one (``ViTImageProcessor``).
+        file: Its configuration in the bundle (``preprocessor_config.json`` or ``processor_config.json``).
+    """
+
+    reference: str
+    file: str = "preprocessor_config.json"
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What one variant was measured on, against the original model, from picture file to probabilities.
+
+    Attributes:
+        pictures: Number of pictures.
+        max_probability_difference: Largest absolute difference of any class probability.
+        decisions_flipped: Pictures that the reference decides (at or above its thresholds, no tie) and the variant
+            decides differently.
+        tolerance: The limit that ``max_probability_difference`` was held to.
+        latency_ratio_to_fp32: Median time for one picture divided by that of fp32 in the same run (below 1: faster).
+        reference: What it was compared with (``torch 2.13.0`` or ``fp32``).
+    """
+
+    pictures: int
+    max_probability_difference: float
+    decisions_flipped: int
+    tolerance: float
+    latency_ratio_to_fp32: float
+    reference: str
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One ONNX file: its place in the bundle, its content, its format, how it was quantised, how equal it is.
+
+    Attributes:
+        file: POSIX path inside the bundle (``onnx/model.onnx``).
+        bytes: Its size.
+        sha256: Of its content, lower-case hex.
+        opset: Version of the default ONNX operator set.
+        ir_version: ONNX IR version.
+        quantization: The quantiser's settings as plain JSON, or ``None`` for fp32.
+        parity: Measured equality, or ``None`` for a model that somebody else exported.
+    """
+
+    file: str
+    bytes: int
+    sha256: str
+    opset: int
+    ir_version: int
+    quantization: dict[str, Any] | None = None
+    parity: Parity | None = None
+
+    def __post_init__(self) -> None:
+        FileRecord(self.bytes, self.sha256)
+        _check_inside(self.file)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How probabilities become an answer.
+
+    Attributes:
+        temperature: Logits are divided by it before softmax or sigmoid (Guo et al. 2017, arXiv 1706.04599).
+        thresholds: For each meaning, the probability in [0, 1] below which the answer is ``uncertain``.
+        provenance: On which pictures they were chosen, and how; ``None`` when they are the neutral defaults.
+    """
+
+    temperature: float = 1.0
+    thresholds: dict[str, float] = field(default_factory=dict)
+    provenance: str | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.temperature > 0, "temperature is not positive")
+        for meaning, threshold in self.thresholds.items():
+            _require(0 <= threshold <= 1, f"the threshold of {meaning!r} is not in [0, 1]")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The whole of ``bundle.json``.
+
+    Attributes:
+        name: The bundle's name, also its folder's.
+        created: UTC time, ISO 8601.
+        source: Where the weights came from.
+        architecture: The network.
+        labels: The classes in ``id2label`` order; meanings are unique.
+        activation: ``softmax``, ``sigmoid`` (one per class) or ``single_logit`` (its sigmoid is the second label's).
+        framing: What the classifier wants to see.
+        io: The graph's interface.
+        processor: The reference processor.
+        files: Every file of the bundle but ``bundle.json`` and the ONNX files, by POSIX path.
+        variants: The ONNX files by variant name (``fp32``, ``int8``, ``q4``).
+        default_variant: The one loaded unless told otherwise.
+        decision: How probabilities become an answer.
+        exporter: Versions of the packages that made the bundle, by package name.
+        notes: Sentences for people, such as why a variant is missing.
+        format_version: Version of this format.
+    """
+
+    name: str
+    created: str
+    source: Source
+    architecture: Architecture
+    labels: tuple[Label, ...]
+    activation: Literal["softmax", "sigmoid", "single_logit"]
+    framing: Framing
+    io: ModelIO
+    processor: ProcessorRecord
+    files: dict[str, FileRecord]
+    variants: dict[str, Variant]
+    default_variant: str
+    decision: Decision = field(default_factory=Decision)
+    exporter: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        _require(
+            self.format_version == FORMAT_VERSION,
+            f"format_version is {self.format_version!r}; this version of the package reads {FORMAT_VERSION}",
+        )
+        _require(len(self.labels) >= 2, "a classifier has at least two labels")
+        meanings = [label.meaning for label in self.labels]
+        _require(len(set(meanings)) == len(meanings), f"two labels share a meaning: {meanings}")
+        _require(self.default_variant in self.variants, f"default_variant {self.default_variant!r} is not in variants")
+        _require(self.activation != "single_logit" or len(self.labels) == 2, "a single logit has exactly two labels")
+        unknown = set(self.decision.thresholds) - set(meanings)
+        _require(not unknown, f"thresholds name unknown meanings: {sorted(unknown)}")
+        _require(self.processor.file in self.files, f"files does not hold {self.processor.file}")
+        for path in self.files:
+            _check_inside(path)
+
+    @property
+    def meanings(self) -> tuple[str, ...]:
+        """The labels' meanings, in the model's order."""
+        return tuple(label.meaning for label in self.labels)
+
+    def to_json(self) -> str:
+        """Returns the text of ``bundle.json``: stable order, two-space indent, final newline."""
+        return json.dumps(_plain(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        """Reads the text of ``bundle.json``.
+
+        Raises:
+            ManifestError: If it is no JSON object of this format; the message names the field.
+        """
+        try:
+            data = json.loads(text, parse_constant=_no_constant)
+        except ValueError as error:
+            raise ManifestError(f"it is not valid JSON ({error})") from error
+        if isinstance(data, dict) and data.get("format_version") != FORMAT_VERSION:
+            # Said first: a newer format will have unknown fields too, and this is the reason for them.
+            raise ManifestError(
+                f"format_version is {data.get('format_version')!r}; this version of the package reads {FORMAT_VERSION}"
+            )
+        manifest = _build(cls, data, "")
+        assert isinstance(manifest, cls)
+        return manifest
+
+
+def _check_inside(path: str) -> None:
+    """Refuses a path that could leave the bundle's folder."""
+    pure = PurePosixPath(path)
+    _require(
+        bool(path) and not pure.is_absolute() and ".." not in pure.parts and "\\" not in path and ":" not in path,
+        f"{path!r} is not a path inside the bundle",
+    )
+
+
+def _no_constant(word: str) -> float:
+    raise ValueError(f"{word} is not a number of JSON")
+
+
+def _plain(value: Any) -> Any:
+    """Turns dataclasses and tuples into JSON types."""
+    if is_dataclass(value) and not isinstance(value, type):
+        plain = {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        if isinstance(value, Manifest):  # the version stands first, where a reader looks for it
+            return {"format_version": plain.pop("format_version"), **plain}
+        return plain
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _build(hint: Any, value: Any, where: str) -> Any:
+    """Checks ``value`` against a type hint and returns it as that type. ``where`` names the field in messages."""
+    name = where or "the manifest"
+    if is_dataclass(hint) and isinstance(hint, type):
+        return _build_dataclass(hint, value, where)
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in get_args(hint):
+            return None
+        inner = [arg for arg in get_args(hint) if arg is not type(None)]
+        return _build(inner[0], value, where)
+    if origin is Literal:
+        _require(value in get_args(hint), f"{name} is {value!r}, not one of {', '.join(map(repr, get_args(hint)))}")
+        return value
+    if origin is tuple:
+        _require(isinstance(value, list), f"{name} is not a list")
+        return tuple(_build(get_args(hint)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is dict:
+        _require(isinstance(value, dict), f"{name} is not an object")
+        return {key: _build(get_args(hint)[1], item, f"{where}.{key}") for key, item in value.items()}
+    if hint is Any:
+        return value
+    if hint is float:
+        _require(isinstance(value, (int, float)) and not isinstance(value, bool), f"{name} is not a number")
+        _require(math.isfinite(value), f"{name} is not finite")
+        return float(value)
+    _require(isinstance(value, hint) and not (hint is int and isinstance(value, bool)), f"{name} is not {_noun(hint)}")
+    return value
+
+
+def _build_dataclass(cls: type[T], value: Any, where: str) -> T:
+    name = where or "the manifest"
+    _require(isinstance(value, dict), f"{name} is not an object")
+    hints = get_type_hints(cls)
+    known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(value) - set(known))
+    _require(not unknown, f"{name} has an unknown field: {', '.join(unknown)}")
+    missing = sorted(
+        key for key, f in known.items() if key not in value and f.default is MISSING and f.default_factory is MISSING
+    )
+    _require(not missing, f"{name} lacks a field: {', '.join(missing)}")
+    built = {key: _build(hints[key], item, f"{where}.{key}".lstrip(".")) for key, item in value.items()}
+    try:
+        return cls(**built)
+    except ManifestError as error:
+        raise ManifestError(f"{where}: {error}" if where else str(error)) from error
+
+
+def _noun(hint: type) -> str:
+    return {int: "a whole number", str: "a text", bool: "true or false"}.get(hint, hint.__name__)

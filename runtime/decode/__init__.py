@@ -1,0 +1,1 @@
+"""Decodes pictures within limits."""

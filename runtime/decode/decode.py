@@ -1,0 +1,187 @@
+"""Picture in, upright RGB pixels out; or an :class:`~runtime.errors.ImageError` that says why not.
+
+The pixels are those of the reference, transformers' own pipeline (``transformers.image_utils.load_image``):
+``ImageOps.exif_transpose`` and then ``convert("RGB")``, which drops transparency, ignores colour profiles and clips
+16-bit and float samples to 0..255. docs/decode.md says what that means for each kind of picture.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, Union, cast
+
+from PIL import Image
+
+from ..errors import ImageError, OptionError
+from ..limits import Limits
+from ..prediction import Status
+from .costs import check_pixels
+from .formats import open_picture
+from .opening import GuardedReader, open_bytes, open_path, open_stream, shown
+from .quiet import pillow_silenced
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["REDUCED_AT_LEAST", "ImageInput", "decode"]
+
+ImageInput: TypeAlias = Union[
+    str,
+    "os.PathLike[str]",
+    "os.PathLike[bytes]",
+    bytes,
+    bytearray,
+    memoryview,
+    IO[bytes],
+    Image.Image,
+    "npt.NDArray[np.uint8]",
+]
+"""A path, the bytes of a file, a binary file object, a PIL picture, or a uint8 RGB array of shape (H, W, 3)."""
+
+REDUCED_AT_LEAST = 4
+"""How many times the longer side of the target a JPEG still measures, on both sides, when it is decoded smaller.
+At 2, the resize that follows no longer averages over enough pixels, and probabilities move five times as far as at 4
+(docs/decode.md)."""
+
+_ORIENTATION = 0x0112
+"""The EXIF tag (Exif 2.32, section 4.6.4)."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_DEFAULT = Limits()
+
+
+def decode(image: ImageInput, limits: Limits = _DEFAULT, *, target: tuple[int, int] | None = None) -> Image.Image:
+    """Returns an upright RGB picture, fully loaded and independent of where it came from.
+
+    The first frame of an animation and the first page of a document count. Safe to call from several threads at once,
+    but not on the same file object or PIL picture.
+
+    Args:
+        image: A path, the bytes of a picture file, a binary file object, a PIL picture, or a uint8 RGB array of shape
+            (H, W, 3). A seekable file is read from its beginning, whatever its position, and its position is restored;
+            any other is read from where it stands. No file of the caller is closed, no picture of the caller changed.
+        limits: Largest file and largest picture accepted, by the header, before any pixel is decoded.
+        target: ``(width, height)``, in pixels, that the picture will be resized to. A large JPEG file is then decoded
+            at 1/2, 1/4 or 1/8 of its scale, never below :data:`REDUCED_AT_LEAST` times the longer side of the target.
+            ``None`` decodes every pixel.
+
+    Returns:
+        A picture of mode ``RGB`` without metadata.
+
+    Raises:
+        ImageError: If the picture cannot be used; carries the status and a sentence for people.
+        TypeError: If ``image`` is none of the above, a file in text mode, or an array of another dtype.
+        OptionError: If an array has another shape.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        path = os.fspath(image)
+        with open_path(path, limits) as file:
+            return _from_file(file, shown(path), limits, target)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return _from_file(open_bytes(image, limits), "The picture", limits, target)
+    if isinstance(image, Image.Image):
+        with _failures("The picture"):
+            check_pixels(image.size, "The picture", limits)
+            picture = _upright_rgb(image, "The picture")
+            return picture if picture is not image else _detached(image.copy())
+    if (numpy := sys.modules.get("numpy")) is not None and isinstance(image, numpy.ndarray):
+        return _from_array(image, limits)
+    if hasattr(image, "read"):
+        file, name = open_stream(cast("IO[bytes]", image), limits)
+        return _from_file(file, name, limits, target)
+    raise TypeError(
+        "A picture is a path, the bytes of a file, a binary file object, a PIL picture or a uint8 RGB array of "
+        f"shape (height, width, 3), not {type(image).__name__}."
+    )
+
+
+def _from_file(file: IO[bytes], name: str, limits: Limits, target: tuple[int, int] | None) -> Image.Image:
+    with _failures(name):
+        reader = GuardedReader(file)
+        picture = open_picture(reader, name, limits)
+        if target is not None and picture.format in ("JPEG", "MPO"):
+            side = REDUCED_AT_LEAST * max(target)
+            picture.draft(None, (side, side))
+        return _upright_rgb(picture, name)
+
+
+def _from_array(array: Any, limits: Limits) -> Image.Image:
+    if array.dtype != "uint8":
+        raise TypeError(f"An array of pixels has dtype uint8, not {array.dtype}.")
+    if array.ndim != 3 or array.shape[2] != 3:
+        raise OptionError(f"An array of pixels has shape (height, width, 3), not {array.shape}.")
+    check_pixels((array.shape[1], array.shape[0]), "The array", limits)
+    return Image.fromarray(array)  # copies: Pillow keeps RGB in four bytes
+
+
+def _upright_rgb(picture: Image.Image, name: str) -> Image.Image:
+    """Loads, turns and converts; a new picture, except that an upright RGB one not from a file is given back."""
+    picture.load()  # before the EXIF, which a PNG may hold behind its pixels, and which TIFF applies itself
+    method = _UPRIGHT.get(_orientation(picture))
+    upright = picture if method is None else picture.transpose(method)
+    if upright.mode != "RGB":
+        try:
+            upright = upright.convert("RGB")
+        except ValueError as error:
+            raise ImageError(
+                Status.UNSUPPORTED_FORMAT,
+                f"{name} has pixels of mode {upright.mode}, which cannot be turned into RGB.",
+            ) from error
+    if upright is picture and not hasattr(picture, "tile"):
+        return picture
+    return _detached(upright)
+
+
+def _detached(picture: Image.Image) -> Image.Image:
+    """Returns the same pixels, not copied, without file, metadata and format.
+
+    Without the EXIF above all: whoever applies its orientation to the result would turn it a second time.
+    """
+    plain = picture._new(picture.im)
+    plain.info = {}
+    return plain
+
+
+def _orientation(picture: Image.Image) -> Any:
+    try:
+        orientation = picture.getexif().get(_ORIENTATION, 1)
+        hash(orientation)
+    except Exception:  # noqa: BLE001 - EXIF of any kind of brokenness; the picture itself is good
+        return 1
+    return orientation
+
+
+@contextmanager
+def _failures(name: str) -> Iterator[None]:
+    """Turns whatever Pillow raises on a bad picture into an ``ImageError``, and silences its warnings."""
+    try:
+        with pillow_silenced():
+            yield
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise ImageError(Status.TOO_LARGE, f"{name} needs more memory than there is to be decoded.") from error
+    except Image.DecompressionBombError as error:  # a check inside a plugin, by Pillow's own limit
+        raise ImageError(Status.TOO_LARGE, f"{name} holds more pixels than Pillow's own limit allows.") from error
+    except Exception as error:  # Pillow's plugins raise nearly every builtin on hostile bytes
+        raise ImageError(Status.UNREADABLE, _broken(error, name)) from error
+
+
+def _broken(error: Exception, name: str) -> str:
+    detail = str(error).strip().rstrip(".")
+    if "truncated" in detail.lower() or isinstance(error, EOFError):
+        return f"{name} is cut off: the file ends before the picture does; copy it again from its source."
+    return f"{name} is broken ({detail or type(error).__name__}); copy it again from its source."

@@ -1,0 +1,1 @@
+"""Finds faces and cuts them out."""

@@ -1,0 +1,290 @@
+"""``gender-classifier models list | show | verify | remove``."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gender_classifier
+from gender_classifier.runtime.bundle import locate
+from support import ROOT, TinyModel, tiny_bundle
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch) -> Path:
+    """The folder of installed models; the built-in one lies elsewhere, as in an installed package."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    builtin = tiny_bundle(tmp_path / "package", TinyModel(name=locate.BUILTIN_NAME))
+    monkeypatch.setenv(locate.MODELS_VARIABLE, str(folder))
+    monkeypatch.delenv(locate.MODEL_VARIABLE, raising=False)
+    monkeypatch.setattr(locate, "builtin_path", lambda: builtin)
+    return folder
+
+
+@pytest.fixture
+def run(capsys):
+    def call(*arguments: object) -> tuple[int, str, str]:
+        try:
+            code = gender_classifier.main(["models", *map(str, arguments)])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def edit(bundle: Path, **changes: object) -> None:
+    path = bundle / "bundle.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+class TestList:
+    def test_names_the_built_in_model_and_the_default(self, models, run):
+        code, out, err = run("list")
+        assert (code, err) == (0, "")
+        line = next(line for line in out.splitlines() if locate.BUILTIN_NAME in line)
+        assert line.startswith(f"* {locate.BUILTIN_NAME}")
+        assert "built-in" in line
+        assert "[fp32]" in line
+
+    def test_a_newer_model_is_the_default(self, models, run):
+        tiny_bundle(models, TinyModel(name="mine"))
+        code, out, _ = run("list", "--json")
+        listed = {one["name"]: one for one in json.loads(out)}
+        assert code == 0
+        assert (listed["mine"]["default"], listed["mine"]["builtin"]) == (True, False)
+        assert (listed[locate.BUILTIN_NAME]["default"], listed[locate.BUILTIN_NAME]["builtin"]) == (False, True)
+
+    @pytest.mark.parametrize("named", ["mine", "org/name"])
+    def test_the_environment_names_the_default(self, models, run, monkeypatch, named):
+        source = {"kind": "hub", "repository": "org/name", "revision": "ab" * 20}
+        edit(tiny_bundle(models, TinyModel(name="mine")), source=source)
+        os.utime(tiny_bundle(models, TinyModel(name="newer")) / "bundle.json", (4e9, 4e9))
+        monkeypatch.setenv(locate.MODEL_VARIABLE, named)
+        assert [one["name"] for one in json.loads(run("list", "--json")[1]) if one["default"]] == ["mine"]
+
+    def test_the_size_is_that_of_the_files(self, models, run):
+        folder = tiny_bundle(models)
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != "bundle.json")
+        _, out, _ = run("list", "--json")
+        assert next(one["bytes"] for one in json.loads(out) if one["name"] == "tiny") == size
+
+    def test_a_broken_model_is_listed_as_broken(self, models, run):
+        (tiny_bundle(models) / "bundle.json").write_text("{")
+        code, out, err = run("list")
+        assert code == 1
+        assert "broken" in next(line for line in out.splitlines() if "tiny" in line)
+        assert str(models / "tiny" / "bundle.json") in err
+        assert locate.BUILTIN_NAME in out, "the others are still listed"
+
+    def test_the_columns_stand_below_each_other(self, models, run):
+        tiny_bundle(models, TinyModel(name="a-much-longer-name-than-the-others"))
+        lines = run("list")[1].splitlines()[:3]
+        column = lines[0].index("FOLDER")
+        assert all(line[column - 2 : column] == "  " and line[column] in "F/" for line in lines)
+
+
+class TestShow:
+    def test_says_what_a_card_says(self, models, run):
+        thresholds = {"female": 0.7, "male": 0.8}
+        spec = TinyModel(labels=(("F", "female"), ("M", "male")), framing="face", margin=0.25, thresholds=thresholds)
+        tiny_bundle(models, spec)
+        variant = json.loads((models / "tiny/bundle.json").read_text())["variants"]["fp32"]
+        parity = {
+            "pictures": 300,
+            "max_probability_difference": 1.5e-6,
+            "decisions_flipped": 2,
+            "tolerance": 1e-4,
+            "latency_ratio_to_fp32": 0.5,
+            "reference": "torch 2.13.0",
+        }
+        source = {"kind": "hub", "repository": "org/name", "revision": "ab" * 20, "license": "apache-2.0"}
+        edit(models / "tiny", variants={"fp32": {**variant, "parity": parity}}, source=source, notes=["q4 is larger."])
+        code, out, _ = run("show", "tiny")
+        assert code == 0
+        for expected in (
+            "org/name",
+            "ab" * 20,
+            "apache-2.0",
+            "'F' means woman; 'M' means man",
+            "margin of 0.25",
+            "woman 0.7, man 0.8",
+            "1.5e-06",
+            "2/300",
+            "0.50",
+            "torch 2.13.0",
+            "note: q4 is larger.",
+        ):
+            assert expected in out
+
+    def test_json_holds_the_whole_manifest(self, models, run):
+        folder = tiny_bundle(models)
+        code, out, _ = run("show", "tiny", "--json")
+        shown = json.loads(out)
+        assert code == 0
+        assert shown["path"] == str(folder)
+        assert shown["bundle"]["variants"] == {
+            "fp32": {
+                **shown["bundle"]["variants"]["fp32"],
+                **json.loads((folder / "bundle.json").read_text())["variants"]["fp32"],
+            }
+        }
+
+    def test_takes_a_folder(self, models, run, tmp_path):
+        folder = tiny_bundle(tmp_path / "elsewhere")
+        assert run("show", folder)[0] == 0
+
+    def test_takes_the_repository_that_a_model_came_from(self, models, run):
+        source = {"kind": "hub", "repository": "org/name", "revision": "ab" * 20}
+        edit(tiny_bundle(models), source=source)
+        code, out, _ = run("show", "org/name")
+        assert (code, str(models / "tiny") in out) == (0, True)
+
+    @pytest.mark.parametrize("command", ["show", "verify"])
+    def test_no_such_model(self, models, run, command):
+        code, out, err = run(command, "nobody")
+        assert (code, out) == (2, "")
+        assert "'nobody'" in err
+        assert locate.BUILTIN_NAME in err
+
+    @pytest.mark.parametrize("command", ["show", "verify"])
+    def test_a_broken_manifest(self, models, run, command):
+        edit(tiny_bundle(models), surprise=1)
+        code, _, err = run(command, "tiny")
+        assert code == 1
+        assert "surprise" in err
+
+
+class TestVerify:
+    def test_unchanged(self, models, run):
+        tiny_bundle(models)
+        code, out, err = run("verify", "tiny")
+        assert (code, err) == (0, "")
+        assert "3 files" in out
+
+    @pytest.mark.parametrize("name", ["onnx/model.onnx", "config.json", "preprocessor_config.json"])
+    def test_one_changed_byte(self, models, run, name):
+        path = tiny_bundle(models) / name
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        code, _, err = run("verify", "tiny")
+        assert code == 1
+        assert name in err
+
+    def test_a_variant_that_is_not_the_default(self, models, run):
+        folder = tiny_bundle(models)
+        variant = json.loads((folder / "bundle.json").read_text())["variants"]["fp32"]
+        edit(folder, variants={"fp32": variant, "int8": {**variant, "file": "onnx/model_quantized.onnx"}})
+        code, _, err = run("verify", "tiny")
+        assert code == 1
+        assert "onnx/model_quantized.onnx is missing" in err
+
+
+class TestRemove:
+    def test_with_yes(self, models, run):
+        folder = tiny_bundle(models)
+        code, out, _ = run("remove", "tiny", "--yes")
+        assert code == 0
+        assert str(folder) in out
+        assert list(models.iterdir()) == []
+
+    def test_asks_on_a_terminal(self, models, run, monkeypatch):
+        folder = tiny_bundle(models)
+        for answer, code, remains in (("\n", 1, True), ("no\n", 1, True), ("", 1, True), ("y\n", 0, False)):
+            terminal = io.StringIO(answer)
+            terminal.isatty = lambda: True  # type: ignore[method-assign]
+            monkeypatch.setattr(sys, "stdin", terminal)
+            result = run("remove", "tiny")
+            assert result[0] == code
+            assert str(folder) in result[2] or not remains
+            assert folder.exists() is remains
+
+    def test_without_a_terminal_only_with_yes(self, models, run, monkeypatch):
+        folder = tiny_bundle(models)
+        monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+        code, _, err = run("remove", "tiny")
+        assert (code, folder.exists()) == (2, True)
+        assert "--yes" in err
+
+    def test_the_built_in_model_stays(self, models, run):
+        code, _, err = run("remove", locate.BUILTIN_NAME, "--yes")
+        assert code == 2
+        assert "built-in" in err
+        assert (locate.builtin_path() / "bundle.json").is_file()
+
+    def test_the_built_in_model_stays_where_it_is_on_the_search_path(self, models, run, monkeypatch):
+        monkeypatch.setenv(locate.MODELS_VARIABLE, str(locate.builtin_path().parent))
+        assert run("remove", locate.BUILTIN_NAME, "--yes")[0] == 2
+        assert (locate.builtin_path() / "bundle.json").is_file()
+
+    def test_no_path_is_taken(self, models, run, tmp_path):
+        folder = tiny_bundle(tmp_path / "elsewhere")
+        assert run("remove", folder, "--yes")[0] == 2
+        assert run("remove", "..", "--yes")[0] == 2
+        assert folder.exists()
+
+    def test_no_such_model(self, models, run):
+        code, _, err = run("remove", "nobody", "--yes")
+        assert code == 2
+        assert "'nobody'" in err
+
+    def test_a_broken_model_can_be_removed(self, models, run):
+        (tiny_bundle(models) / "bundle.json").write_text("{")
+        assert run("remove", "tiny", "--yes")[0] == 0
+        assert list(models.iterdir()) == []
+
+    def test_of_a_link_only_the_link_goes(self, models, run, tmp_path):
+        folder = tiny_bundle(tmp_path / "elsewhere")
+        (models / "linked").symlink_to(folder)
+        assert run("remove", "linked", "--yes")[0] == 0
+        assert list(models.iterdir()) == []
+        assert (folder / "bundle.json").is_file()
+
+    def test_it_is_gone_even_where_its_files_cannot_be_deleted(self, models, run, monkeypatch):
+        folder = tiny_bundle(models)
+
+        def refuse(path, *args, **kwargs):
+            raise PermissionError(13, "Permission denied", str(path))
+
+        monkeypatch.setattr("shutil.rmtree", refuse)
+        code, _, err = run("remove", "tiny", "--yes")
+        assert code == 1
+        assert "Permission denied" in err
+        assert not folder.exists()
+        assert locate.installed() == []
+
+
+class TestCommand:
+    def test_needs_a_command(self, models, run):
+        code, _, err = run()
+        assert code == 2
+        assert "COMMAND" in err
+
+    @pytest.mark.parametrize("command", [["--help"], ["list", "--help"], ["add", "--help"], ["list"], ["show", "tiny"]])
+    def test_loads_nothing_heavy(self, tmp_path, command):
+        tiny_bundle(tmp_path)
+        code = (
+            "import sys, gender_classifier\n"
+            "try:\n    gender_classifier.main(['models', *sys.argv[1:]])\n"
+            "except SystemExit as stop:\n    assert not stop.code\n"
+            "heavy = {'numpy', 'PIL', 'onnxruntime', 'huggingface_hub', 'requests'} & set(sys.modules)\n"
+            "assert not heavy, heavy\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, *command],
+            cwd=ROOT,
+            env={**os.environ, locate.MODELS_VARIABLE: str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr

@@ -1,0 +1,102 @@
+"""Which model is used: argument, environment, exported, built-in."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from gender_classifier.runtime.bundle import locate
+from gender_classifier.runtime.errors import ModelNotFoundError
+from support import TinyModel, tiny_bundle
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    monkeypatch.setenv(locate.MODELS_VARIABLE, str(folder))
+    monkeypatch.delenv(locate.MODEL_VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_a_path_and_a_name_lead_to_the_same_folder(models):
+    folder = tiny_bundle(models)
+    assert locate.find(folder) == folder
+    assert locate.find("tiny") == folder
+    assert locate.find("models/tiny").resolve() == folder
+
+
+def test_the_argument_wins_over_the_environment(models, monkeypatch):
+    one, two = tiny_bundle(models, TinyModel("one")), tiny_bundle(models, TinyModel("two"))
+    monkeypatch.setenv(locate.MODEL_VARIABLE, "two")
+    assert locate.locate("one").path == one
+    assert locate.locate().path == two
+    assert not locate.locate().is_fallback
+
+
+def test_the_bundle_exported_last_wins_over_the_built_in_one(models):
+    one, two = tiny_bundle(models, TinyModel("one")), tiny_bundle(models, TinyModel("two"))
+    os.utime(two / "bundle.json", (1, 1))
+    assert locate.locate().path == one
+    os.utime(one / "bundle.json", (0, 0))
+    assert locate.locate().path == two
+
+
+def test_a_temporary_folder_is_no_model(models):
+    tiny_bundle(models, TinyModel(".tiny.tmp"))
+    assert locate.installed() == []
+
+
+def test_the_built_in_model_is_the_fallback(models):
+    located = locate.locate()
+    assert located.path.name == locate.BUILTIN_NAME
+    assert located.is_fallback
+    assert not locate.locate(locate.BUILTIN_NAME).is_fallback
+
+
+def test_an_unknown_name_lists_those_there_are(models):
+    tiny_bundle(models)
+    with pytest.raises(ModelNotFoundError, match=r"no model 'other'.*gender-small, tiny"):
+        locate.find("other")
+
+
+def test_a_hub_id_gets_the_command_that_brings_it(models):
+    with pytest.raises(ModelNotFoundError, match="gender-classifier export someone/something"):
+        locate.find("someone/something")
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_no_name_at_all(models, name):
+    with pytest.raises(ModelNotFoundError):
+        locate.find(name)
+
+
+def test_the_current_folder_does_not_choose_the_model(models, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "download"
+    (elsewhere / "models").mkdir(parents=True)
+    tiny_bundle(elsewhere / "models", TinyModel("planted"))
+    monkeypatch.chdir(elsewhere)
+    assert locate.locate().is_fallback
+
+
+def test_the_user_folder_follows_the_platform(monkeypatch, tmp_path):
+    monkeypatch.setattr(locate.sys, "platform", "linux")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert locate.user_dir() == tmp_path / "gender-classifier" / "models"
+
+
+def test_an_export_from_a_checkout_stays_there_and_is_found(tmp_path, monkeypatch):
+    monkeypatch.delenv(locate.MODELS_VARIABLE, raising=False)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.setattr(locate, "_PACKAGE", tmp_path)
+    assert locate.default_output_dir() == tmp_path / "models"
+    assert tmp_path / "models" in locate.search_path()
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "~nobody-of-that-name/model", "nul\0inside", "x/" + "y" * 300])
+def test_a_name_that_no_file_system_takes_is_a_model_that_is_not_there(name, models):
+    with pytest.raises(ModelNotFoundError, match="There is no model"):
+        locate.find(name)

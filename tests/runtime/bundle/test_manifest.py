@@ -1,0 +1,97 @@
+"""The manifest is a closed format: what it does not name, it refuses."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gender_classifier.runtime.bundle.manifest import FORMAT_VERSION, MANIFEST_NAME, Manifest
+from gender_classifier.runtime.errors import ManifestError
+from support import tiny_bundle
+
+
+@pytest.fixture
+def data(tmp_path) -> dict[str, Any]:
+    return json.loads((tiny_bundle(tmp_path) / MANIFEST_NAME).read_text())
+
+
+def read(data: dict[str, Any]) -> Manifest:
+    return Manifest.from_json(json.dumps(data))
+
+
+def test_round_trip(data):
+    manifest = read(data)
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert manifest.meanings == ("female", "male")
+    assert next(iter(json.loads(manifest.to_json()))) == "format_version"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("surprise",), 1, "unknown field: surprise"),
+        (("source", "surprise"), 1, "source has an unknown field: surprise"),
+        (("variants", "fp32", "surprise"), 1, "variants.fp32 has an unknown field: surprise"),
+        (("name",), 3, "name is not a text"),
+        (("io", "height"), True, "io.height is not a whole number"),
+        (("io", "height"), 8.0, "io.height is not a whole number"),
+        (("io", "height"), 0, "height, width and channels are positive"),
+        (("labels",), {}, "labels is not a list"),
+        (("labels",), [], "at least two labels"),
+        (("activation",), "relu", "activation is 'relu'"),
+        (("framing", "kind"), "face", "face framing needs a margin"),
+        (("framing", "margin"), 0.2, "image framing has no margin"),
+        (("source", "digest"), "abc", "sha256 digest"),
+        (("source", "kind"), "hub", "40 hex digits"),
+        (("variants", "fp32", "file"), "../model.onnx", "not a path inside the bundle"),
+        (("variants", "fp32", "file"), "/model.onnx", "not a path inside the bundle"),
+        (("variants", "fp32", "file"), "c:\\model.onnx", "not a path inside the bundle"),
+        (("variants", "fp32", "sha256"), "A" * 64, "is no sha256"),
+        (("default_variant",), "int8", "default_variant 'int8' is not in variants"),
+        (("decision", "temperature"), 0, "temperature is not positive"),
+        (("decision", "thresholds"), {"female": 1.5}, "not in [0, 1]"),
+        (("decision", "thresholds"), {"cat": 0.5}, "unknown meanings: ['cat']"),
+        (("processor", "file"), "other.json", "files does not hold other.json"),
+        (("format_version",), FORMAT_VERSION + 1, f"reads {FORMAT_VERSION}"),
+    ],
+)
+def test_a_wrong_field_is_named(data, path, value, said):
+    where = data
+    for key in path[:-1]:
+        where = where[key]
+    where[path[-1]] = value
+    with pytest.raises(ManifestError, match=_literally(said)):
+        read(data)
+
+
+def test_labels_with_one_meaning_are_refused(data):
+    data["labels"][1]["meaning"] = "female"
+    with pytest.raises(ManifestError, match="two labels share a meaning"):
+        read(data)
+
+
+@pytest.mark.parametrize("field", ["name", "labels", "variants", "io", "files", "default_variant"])
+def test_a_missing_field_is_named(data, field):
+    del data[field]
+    with pytest.raises(ManifestError, match=f"lacks a field: {field}"):
+        read(data)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "nonsense", '{"a": NaN}', "null", "3"])
+def test_what_is_no_manifest_is_refused(text):
+    with pytest.raises(ManifestError):
+        Manifest.from_json(text)
+
+
+def test_a_newer_format_is_said_to_be_newer_before_its_fields_are_looked_at(data):
+    data |= {"format_version": 99, "surprise": 1}
+    with pytest.raises(ManifestError, match="format_version is 99"):
+        read(data)
+
+
+def _literally(text: str) -> str:
+    import re
+
+    return re.escape(text)

@@ -1,0 +1,127 @@
+"""Pillow's own test images, broken and hostile ones among them: one result each, and Pillow's pixels.
+
+The files are not part of this repository; the tests skip where they are absent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import ROOT, shared
+
+SECONDS = 10.0
+BYTES = 1 << 30
+
+CHILD = r"""
+import hashlib, json, os, sys, time, warnings
+from PIL import Image, ImageOps
+from gender_classifier.runtime.decode.decode import decode
+from gender_classifier.runtime.errors import ImageError
+
+def digest(picture):
+    return [picture.mode, picture.size, hashlib.sha256(picture.tobytes()).hexdigest()]
+
+def peak(reset=False):
+    if reset:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) * 1024
+
+for line in sys.stdin:
+    path = json.loads(line)
+    peak(reset=True)
+    begun = time.perf_counter()
+    status, error, mine, theirs = "ok", None, None, None
+    try:
+        mine = decode(path)
+    except ImageError as failure:
+        status, error = failure.status.value, failure.message
+    seconds, memory = time.perf_counter() - begun, peak()
+    # Only where it decoded: what Pillow alone does on the others is not our subject.
+    if status in ("ok", "unreadable", "unsupported_format"):
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(path) as opened:
+                theirs = digest(ImageOps.exif_transpose(opened).convert("RGB"))
+        except Exception:
+            pass
+    print(json.dumps([status, error, mine and digest(mine), theirs, seconds, memory]), flush=True)
+"""
+
+
+def corpus() -> list[Path]:
+    return sorted(path for path in shared("decode_corpus").rglob("*") if path.is_file())
+
+
+def answers(paths: list[Path]) -> Iterator[tuple[Path, list[Any]]]:
+    """Decodes each in a child; a crash or a file that takes too long fails the test with its name."""
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("peak memory is read from /proc")
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # libtiff writes its complaints there itself
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    try:
+        for path in paths:
+            child.stdin.write(json.dumps(str(path)).encode() + b"\n")
+            child.stdin.flush()
+            ready, _, _ = select.select([child.stdout], [], [], 3 * SECONDS)  # ours and Pillow's
+            assert ready, f"{path} hangs"
+            line = child.stdout.readline()
+            assert line, f"{path} killed the process (exit {child.wait()})"
+            yield path, json.loads(line)
+    finally:
+        child.kill()
+        child.wait()
+
+
+def check(paths: list[Path]) -> Counter[str]:
+    tally: Counter[str] = Counter()
+    for path, (status, error, mine, theirs, seconds, memory) in answers(paths):
+        tally[status] += 1
+        assert seconds < SECONDS, path
+        assert memory < BYTES, path
+        if status == "ok":
+            assert mine[0] == "RGB"
+            # HEIC is no format of Pillow's; everything else has to be the same.
+            assert mine == theirs or (theirs is None and path.suffix == ".heif"), path
+        else:
+            assert error.endswith("."), error
+            assert path.name in error
+            # What Pillow decodes we refuse only for its size, or where an external program would do it.
+            assert theirs is None or path.suffix == ".eps", (path, error)
+    return tally
+
+
+def test_a_sample_of_the_corpus() -> None:
+    paths = corpus()[::9]
+    tally = check(paths)
+    assert sum(tally.values()) == len(paths)
+    assert tally["ok"] > len(paths) // 2
+
+
+@pytest.mark.slow
+def test_the_whole_corpus() -> None:
+    paths = corpus()
+    tally = check(paths)
+    print(f"\n{len(paths)} files: {dict(tally)}")
+    assert sum(tally.values()) == len(paths)
+    assert tally["ok"] >= 850
+    assert set(tally) == {"ok", "unreadable", "unsupported_format", "too_large"}

@@ -1,0 +1,79 @@
+"""Trees to sort, answers for them, and what a tree looks like."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from gender_classifier.gender_cli.inputs import expand
+from gender_classifier.runtime.prediction import Person, Prediction, Status
+
+# ruff: noqa: PTH115
+Tree = dict[str, tuple[str, bytes]]
+"""Relative path -> the answer that the fake model will give, and some content."""
+
+ANSWERS = ("female", "male", "uncertain", "mixed", "unreadable", "no_face", "too_large", "not_found")
+JOURNAL = ".gender-classifier-journal.jsonl"
+
+
+def grow(root: Path, tree: Tree) -> None:
+    """Makes the files, each with times and permissions of its own that follow from its name."""
+    root.mkdir(parents=True)
+    for name, (answer, content) in tree.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(answer.encode() + b" " + content)
+        path.chmod(0o640 if len(name) % 2 else 0o444)
+        moment = 1_600_000_000_123_456_789 + len(name) * 1_000_000_007
+        os.utime(path, ns=(moment, moment))
+
+
+def predict(path: str) -> Prediction:
+    """Answers as the file's first word says."""
+    with open(path, "rb") as file:  # noqa: PTH123
+        answer = file.read().split(b" ")[0].decode()
+    if answer in [status.value for status in Status]:
+        return Prediction.failed(path, Status(answer), f"{answer}.")
+    labels = ("female", "male") if answer == "mixed" else (answer,)
+    probabilities = {"female": 0.75, "male": 0.25}
+    return Prediction.from_people(
+        path, tuple(Person(None, None, label, 0.75, probabilities, "Female") for label in labels)
+    )
+
+
+def classified(root: Path) -> Iterator[tuple[str, Prediction]]:
+    """Yields path and answer of every picture, as the command line would."""
+    for item in expand([str(root)], recursive=True, follow_folder_links=False):
+        if item.path != str(root):
+            yield item.path, predict(item.path)
+
+
+def snapshot(root: Path) -> dict[str, Any]:
+    """Returns all that can be seen of a tree but the journal, the times of folders, and where the tree lies."""
+    seen: dict[str, Any] = {}
+    for folder, folders, files in os.walk(root):
+        for name in [*folders, *files]:
+            path = Path(folder, name)
+            info = path.lstat()
+            relative = str(path.relative_to(root))
+            if stat.S_ISLNK(info.st_mode):
+                seen[relative] = ("link", os.readlink(path).replace(str(root), ""))
+            elif stat.S_ISDIR(info.st_mode):
+                seen[relative] = "folder"
+            elif name != JOURNAL:
+                links = info.st_nlink
+                seen[relative] = (path.read_bytes(), stat.S_IMODE(info.st_mode), info.st_mtime_ns, links)
+    return seen
+
+
+def random_trees() -> st.SearchStrategy[Tree]:
+    """Returns trees with many equal names, equal contents and odd names."""
+    names = st.sampled_from(["a.jpg", "b.JPG", "a (2).jpg", "=1+1\n.png", "\U0001f600.webp", "x\udcff.jpg", "-.gif"])
+    folders = st.lists(st.sampled_from(["d", "e", "d d", "woman"]), max_size=2)
+    paths = st.builds(lambda above, name: "/".join([*above, name]), folders, names)
+    return st.dictionaries(paths, st.tuples(st.sampled_from(ANSWERS), st.sampled_from([b"", b"1", b"2"])), max_size=10)
