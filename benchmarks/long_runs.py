@@ -17,7 +17,7 @@ from pathlib import Path
 from common import machine
 
 from gender_classifier.gender_cli.inputs import Item, expand
-from gender_classifier.gender_cli.results import ResultsFile
+from gender_classifier.gender_cli.resume import ResultsFile
 from gender_classifier.gender_cli.sorting.command import SortOptions, run_sort, undo
 from gender_classifier.gender_cli.sorting.transfer import MODES
 from gender_classifier.runtime.prediction import Person, Prediction, Status

@@ -13,8 +13,9 @@ from ..runtime.errors import ClassifierError, ImageError
 from ..runtime.prediction import Prediction, Status
 from .inputs import STDIN, expand
 from .output import make_writer
-from .results import ResultsFile, Tally
+from .resume import ResultsFile
 from .stdio import say
+from .tally import Tally
 
 if TYPE_CHECKING:
     import argparse

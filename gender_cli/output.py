@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Final, Protocol, TextIO
 from ..runtime.labels import display
 from ..runtime.prediction import UNCERTAIN
 from .inputs import printable
-from .results import csv_safe
 
 if TYPE_CHECKING:
     from ..runtime.prediction import Person, Prediction
 
-__all__ = ["Writer", "make_writer"]
+__all__ = ["Writer", "csv_safe", "make_writer"]
 
 _BAR_WIDTH: Final = 24
 # Sky blue and orange stay apart for every kind of colour blindness; the words carry the meaning all the same.
 _COLOURS: Final = {"female": "\x1b[38;5;208m", "male": "\x1b[38;5;75m", UNCERTAIN: "\x1b[2m"}
 _RESET: Final = "\x1b[0m"
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class Writer(Protocol):
@@ -103,6 +103,15 @@ class _CsvWriter:
 
     def close(self) -> None:
         pass
+
+
+def csv_safe(text: str) -> str:
+    """Returns a cell that no spreadsheet reads as a formula.
+
+    A text that starts with ``=``, ``+``, ``-``, ``@``, tab, CR or LF gets a ``'`` in front (OWASP, "CSV Injection"). So
+    does one that starts with ``'``, which makes it reversible: take one leading ``'`` off, always.
+    """
+    return f"'{text}" if text.startswith((*_FORMULA, "'")) else text
 
 
 class _TextWriter:

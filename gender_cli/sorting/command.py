@@ -19,8 +19,8 @@ from ...runtime.prediction import UNCERTAIN, Status
 from ..arguments import model_options
 from ..classify import load_options, predictions
 from ..inputs import expand, printable
-from ..results import MIXED
 from ..stdio import say
+from ..tally import MIXED
 from .journal_format import SETTINGS
 from .options import FAILED, SortOptions, SortTally, resolve
 from .sorter import Sorter, open_journal, run_sort

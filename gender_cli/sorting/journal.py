@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, final
 
 from ...runtime.errors import OptionError
 from ..inputs import printable
-from ..results import WriteError, file_key, write_line
+from ..jsonl import WriteError, write_line
+from ..resume import file_key
 from .journal_files import (
     FOR_READING,
     FOR_WRITING,

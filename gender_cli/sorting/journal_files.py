@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from ...runtime.errors import OptionError
-from ..results import lock
+from ..jsonl import lock
 
 __all__ = [
     "FOR_READING",

@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import Any
 
 from ..inputs import printable
-from ..results import file_key
+from ..resume import file_key
 
 __all__ = [
     "FIRST_LINE",

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...runtime.errors import OptionError
 from ..inputs import printable
-from ..results import file_key
+from ..resume import file_key
 from .journal_format import (
     FIRST_LINE,
     STATES,

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, final
 from ...runtime.errors import OptionError
 from ...runtime.prediction import Status
 from ..inputs import printable
-from ..results import WriteError, file_key, outcome
+from ..jsonl import WriteError
+from ..resume import file_key
+from ..tally import outcome
 from .journal import JOURNAL_NAME, Journal
 from .journal_format import Entry, Header, State
 from .naming import Namer

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gender_classifier.gender_cli.results import WriteError
+from gender_classifier.gender_cli.jsonl import WriteError
 from gender_classifier.gender_cli.sorting import sorter, transfer
 from gender_classifier.gender_cli.sorting.command import SortOptions, SortTally, run_sort, undo
 from gender_classifier.gender_cli.sorting.journal import Journal

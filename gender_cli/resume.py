@@ -1,4 +1,4 @@
-"""The results file of a long run (``--output FILE.jsonl``), the tally at its end, and cells that are safe in a table.
+"""Appends a long run's results to a file (``--output FILE.jsonl``) and goes on with one (``--resume``).
 
 One line per picture is written with one system call as soon as the picture is answered, so a run that is killed loses
 the pictures in flight and nothing else. A line holds the fields of ``Prediction.asdict()`` and one more, ``file``: size
@@ -8,20 +8,19 @@ the whole.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import re
 import stat
 from collections import Counter, deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
-from ..runtime.errors import ClassifierError, OptionError
-from ..runtime.labels import display
+from ..runtime.errors import OptionError
 from ..runtime.prediction import UNCERTAIN, Prediction, Status
 from .inputs import STDIN, printable
+from .jsonl import WriteError, lock, write_line
+from .tally import MIXED, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,96 +28,16 @@ if TYPE_CHECKING:
 
     from .inputs import Item
 
-__all__ = [
-    "MIXED",
-    "ResultsFile",
-    "Tally",
-    "WriteError",
-    "csv_restore",
-    "csv_safe",
-    "file_key",
-    "is_torn",
-    "lock",
-    "outcome",
-    "write_line",
-]
+__all__ = ["ResultsFile", "file_key", "is_torn"]
 
 # File descriptors all through, which pathlib has no methods for:
 # ruff: noqa: PTH116
-
-MIXED = "mixed"
-"""Shown in place of a label when the people of one photograph differ, where that is asked for."""
 
 _FIELDS = frozenset(Prediction(path=None, status=Status.OK).asdict())
 _TORN = re.compile(rb'\{"path": ("(?:[^"\\]|\\.)*"|null), "status": "')
 """How every line begins; the start of a line that was torn off is a start of this, or begins with it."""
 _LONGEST = 1 << 26
 """Bytes of a line beyond which it is nobody's result: a picture of ten thousand people takes three million."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-
-
-class WriteError(ClassifierError, OSError):
-    """A file that a long run writes cannot be written any more (disk full, say)."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
-
-
-@dataclass
-class Tally:
-    """Counts what became of the pictures of a run.
-
-    Attributes:
-        mixed: Whether a picture whose people differ counts as :data:`MIXED` instead of its main person's label.
-        answers: Classified pictures by label, ``uncertain`` and ``mixed`` among them.
-        failures: Pictures that were not classified, by status.
-        held: How many of them an earlier run had answered.
-    """
-
-    mixed: bool = False
-    answers: Counter[str] = field(default_factory=Counter)
-    failures: Counter[str] = field(default_factory=Counter)
-    held: int = 0
-
-    def add(self, prediction: Prediction) -> None:
-        """Counts one prediction."""
-        if prediction.ok:
-            self.answers[outcome(prediction, mixed=self.mixed)] += 1
-        else:
-            self.failures[prediction.status.value] += 1
-
-    @property
-    def total(self) -> int:
-        """How many pictures were counted."""
-        return self.answers.total() + self.failed
-
-    @property
-    def failed(self) -> int:
-        """How many of them were not classified."""
-        return self.failures.total()
-
-    def sentence(self, language: str = "en") -> str:
-        """Returns the tally for people, as in ``12 pictures: 7 woman, 4 man, 1 failed (1 unreadable)``."""
-        words = _WORDS[language]
-        labels = sorted(self.answers, key=lambda label: (label in (UNCERTAIN, MIXED), label))
-        parts = [f"{self.answers[label]} {display(label, language)}" for label in labels]
-        if self.failed:
-            statuses = ", ".join(f"{count} {status}" for status, count in sorted(self.failures.items()))
-            parts.append(words.failed.format(count=self.failed, statuses=statuses))
-        text = f"{self.total} {words.picture if self.total == 1 else words.pictures}"
-        text += f"{words.colon}{', '.join(parts)}" if parts else ""
-        return f"{text}{words.held.format(count=self.held)}." if self.held else f"{text}."
-
-
-def outcome(prediction: Prediction, *, mixed: bool) -> str:
-    """Returns the one word for a prediction: its status if it failed, else its label, or :data:`MIXED`.
-
-    People who are ``uncertain`` make no picture mixed: only two different answers do.
-    """
-    if not prediction.ok:
-        return prediction.status.value
-    labels = {person.label for person in prediction.people} - {UNCERTAIN}
-    return MIXED if mixed and len(labels) > 1 else str(prediction.label)
 
 
 @final
@@ -328,72 +247,3 @@ def is_torn(tail: bytes) -> bool:
 def file_key(path: str, size: int | None, mtime_ns: int | None) -> bytes:
     """Returns 16 bytes that stand for a path, size and mtime: small, so that a set of a hundred thousand is too."""
     return hashlib.blake2b(f"{size} {mtime_ns} {path}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def write_line(descriptor: int, line: bytes, length: int) -> None:
-    """Appends one line with one system call; what a full disk leaves of it is cut off again.
-
-    Args:
-        descriptor: Opened for appending.
-        line: With its newline.
-        length: Length of the file so far, in bytes.
-
-    Raises:
-        OSError: If it cannot be written; the file then has the length it had.
-    """
-    written = 0
-    try:
-        while written < len(line):  # a second call only after a short write: disk full, or a signal
-            written += os.write(descriptor, line[written:])
-    except OSError:
-        if written:
-            os.ftruncate(descriptor, length)
-        raise
-
-
-def lock(descriptor: int, message: str) -> None:
-    """Locks an open file for this process, where the system and the file system can.
-
-    Raises:
-        OptionError: With ``message``, if another process holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # not a POSIX system
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            raise OptionError(message) from error
-
-
-def csv_safe(text: str) -> str:
-    """Returns a cell that no spreadsheet reads as a formula.
-
-    A text that starts with ``=``, ``+``, ``-``, ``@``, tab, CR or LF gets a ``'`` in front (OWASP, "CSV Injection"). So
-    does one that starts with ``'``, which makes it reversible: :func:`csv_restore` gives back every text exactly.
-    """
-    return f"'{text}" if text.startswith((*_FORMULA, "'")) else text
-
-
-def csv_restore(cell: str) -> str:
-    """Returns the text that :func:`csv_safe` was given."""
-    return cell[1:] if cell.startswith("'") else cell
-
-
-@dataclass(frozen=True)
-class _Words:
-    """The words of a tally in one language."""
-
-    picture: str
-    pictures: str
-    colon: str
-    failed: str
-    held: str
-
-
-_WORDS = {
-    "en": _Words("picture", "pictures", ": ", "{count} failed ({statuses})", "; {count} of them held already"),
-    "fr": _Words("image", "images", " : ", "{count} en échec ({statuses})", " ; dont {count} déjà connues"),
-}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import errno
-import io
 import json
 import os
 import random
@@ -23,16 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gender_classifier.gender_cli.inputs import Item, expand
-from gender_classifier.gender_cli.results import (
-    MIXED,
-    ResultsFile,
-    Tally,
-    WriteError,
-    csv_restore,
-    csv_safe,
-    is_torn,
-    outcome,
-)
+from gender_classifier.gender_cli.jsonl import WriteError
+from gender_classifier.gender_cli.resume import ResultsFile, is_torn
+from gender_classifier.gender_cli.tally import MIXED, Tally
 from gender_classifier.runtime.errors import OptionError
 from gender_classifier.runtime.prediction import Person, Prediction, Status
 from support import ROOT
@@ -201,14 +192,14 @@ def test_killed_and_resumed_equals_one_run(data: st.DataObject) -> None:
 SLOW_RUN = """
 import sys, time
 sys.path[:0] = [{root!r}, {tests!r}, {here!r}]
-import test_results
-predict = test_results.predict
+import test_resume
+predict = test_resume.predict
 def slow(path):
     time.sleep(0.002)
     return predict(path)
-test_results.predict = slow
+test_resume.predict = slow
 from pathlib import Path
-test_results.run(Path({output!r}), [{pictures!r}], resume=True)
+test_resume.run(Path({output!r}), [{pictures!r}], resume=True)
 """
 
 
@@ -416,40 +407,6 @@ def test_a_hundred_thousand_lines_are_known_in_little_memory(tmp_path: Path) -> 
     finally:
         tracemalloc.stop()
     assert size < 32 * 1024 * 1024
-
-
-@given(text=st.text() | st.text("=+-@'\t\r\nab", max_size=4) | st.binary(max_size=6).map(os.fsdecode))
-def test_a_cell_starts_no_formula_and_comes_back(text: str) -> None:
-    cell = csv_safe(text)
-    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
-    assert csv_restore(cell) == text
-    if "\0" not in text:  # csv before Python 3.11 cannot, and no path holds one
-        stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="surrogatepass", newline="")
-        csv.writer(stream).writerow([cell, "x"])
-        stream.seek(0)
-        assert next(csv.reader(stream)) == [cell, "x"]
-
-
-def test_tally() -> None:
-    tally = Tally()
-    for label in ("male", "female", "female", "uncertain"):
-        tally.add(Prediction.from_people("x", (person(label),)))
-    tally.add(Prediction.failed("x", Status.UNREADABLE, ""))
-    tally.add(Prediction.failed("x", Status.NOT_FOUND, ""))
-    tally.add(Prediction.failed("x", Status.UNREADABLE, ""))
-    assert tally.total == 7
-    assert tally.failed == 3
-    assert tally.sentence() == "7 pictures: 2 woman, 1 man, 1 uncertain, 3 failed (1 not_found, 2 unreadable)."
-    assert tally.sentence("fr") == "7 images : 2 femme, 1 homme, 1 incertain, 3 en échec (1 not_found, 2 unreadable)."
-
-
-def test_mixed_is_two_different_answers() -> None:
-    couple = Prediction.from_people("x", (person("female"), person("uncertain"), person("male")))
-    unsure = Prediction.from_people("x", (person("female"), person("uncertain")))
-    assert outcome(couple, mixed=True) == MIXED
-    assert outcome(couple, mixed=False) == "female"
-    assert outcome(unsure, mixed=True) == "female"
-    assert outcome(Prediction.failed("x", Status.NO_FACE, ""), mixed=True) == "no_face"
 
 
 def test_what_is_held_counts_as_mixed_too(tmp_path: Path) -> None:
