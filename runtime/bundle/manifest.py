@@ -7,14 +7,13 @@ never guesses at what a newer writer meant. ``docs/bundle-format.md`` lists ever
 from __future__ import annotations
 
 import json
-import math
 import re
-import types
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from ..errors import ManifestError
+from .strict_json import JSONFormatError, build, excerpt, parse, plain
 
 __all__ = [
     "FORMAT_VERSION",
@@ -34,8 +33,9 @@ __all__ = [
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "bundle.json"
+MAX_EDGE = 8192
+"""Pixels; as large as a processor's configuration may ask for, and beyond any classifier."""
 
-T = TypeVar("T")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _REVISION = re.compile(r"[0-9a-f]{40}")
 
@@ -54,7 +54,7 @@ class FileRecord:
 
     def __post_init__(self) -> None:
         _require(self.bytes >= 0, "bytes is negative")
-        _require(bool(_SHA256.fullmatch(self.sha256)), f"{self.sha256!r} is no sha256")
+        _require(bool(_SHA256.fullmatch(self.sha256)), f"{excerpt(self.sha256)} is not a sha256")
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,9 @@ class ModelIO:
     channels: int = 3
 
     def __post_init__(self) -> None:
-        _require(min(self.height, self.width, self.channels) > 0, "height, width and channels are positive")
+        _require(min(self.height, self.width) > 0, "height and width are positive")
+        _require(max(self.height, self.width) <= MAX_EDGE, f"height and width are at most {MAX_EDGE}")
+        _require(self.channels == 3, "channels is 3: red, green and blue")
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ class Decision:
     def __post_init__(self) -> None:
         _require(self.temperature > 0, "temperature is not positive")
         for meaning, threshold in self.thresholds.items():
-            _require(0 <= threshold <= 1, f"the threshold of {meaning!r} is not in [0, 1]")
+            _require(0 <= threshold <= 1, f"the threshold of {excerpt(meaning)} is not in [0, 1]")
 
 
 @dataclass(frozen=True)
@@ -261,18 +263,17 @@ class Manifest:
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
-        _require(
-            self.format_version == FORMAT_VERSION,
-            f"format_version is {self.format_version!r}; this version of the package reads {FORMAT_VERSION}",
-        )
+        _require(self.format_version == FORMAT_VERSION, _other_version(self.format_version))
         _require(len(self.labels) >= 2, "a classifier has at least two labels")
         meanings = [label.meaning for label in self.labels]
-        _require(len(set(meanings)) == len(meanings), f"two labels share a meaning: {meanings}")
-        _require(self.default_variant in self.variants, f"default_variant {self.default_variant!r} is not in variants")
+        _require(len(set(meanings)) == len(meanings), f"two labels share a meaning: {excerpt(meanings)}")
+        _require(
+            self.default_variant in self.variants, f"default_variant {excerpt(self.default_variant)} is not in variants"
+        )
         _require(self.activation != "single_logit" or len(self.labels) == 2, "a single logit has exactly two labels")
         unknown = set(self.decision.thresholds) - set(meanings)
-        _require(not unknown, f"thresholds name unknown meanings: {sorted(unknown)}")
-        _require(self.processor.file in self.files, f"files does not hold {self.processor.file}")
+        _require(not unknown, f"thresholds name unknown meanings: {excerpt(sorted(unknown))}")
+        _require(self.processor.file in self.files, f"files does not hold {excerpt(self.processor.file)[1:-1]}")
         for path in self.files:
             _check_inside(path)
 
@@ -283,103 +284,35 @@ class Manifest:
 
     def to_json(self) -> str:
         """Returns the text of ``bundle.json``: stable order, two-space indent, final newline."""
-        return json.dumps(_plain(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        data = plain(self)  # the version stands first, where a reader looks for it
+        data = {"format_version": data.pop("format_version"), **data}
+        return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> Manifest:
+    def from_json(cls, text: str | bytes) -> Manifest:
         """Reads the text of ``bundle.json``.
 
         Raises:
-            ManifestError: If it is no JSON object of this format; the message names the field.
+            ManifestError: If it is not a JSON object of this format; the message names the field.
         """
         try:
-            data = json.loads(text, parse_constant=_no_constant)
-        except ValueError as error:
-            raise ManifestError(f"it is not valid JSON ({error})") from error
-        if isinstance(data, dict) and data.get("format_version") != FORMAT_VERSION:
-            # Said first: a newer format will have unknown fields too, and this is the reason for them.
-            raise ManifestError(
-                f"format_version is {data.get('format_version')!r}; this version of the package reads {FORMAT_VERSION}"
-            )
-        manifest = _build(cls, data, "")
-        assert isinstance(manifest, cls)
-        return manifest
+            data = parse(text)
+            if isinstance(data, dict) and data.get("format_version") != FORMAT_VERSION:
+                # Said first: a newer format will have unknown fields too, and this is the reason for them.
+                raise ManifestError(_other_version(data.get("format_version")))
+            return build(cls, data)
+        except JSONFormatError as error:
+            raise ManifestError(str(error)) from error
 
 
 def _check_inside(path: str) -> None:
     """Refuses a path that could leave the bundle's folder."""
     pure = PurePosixPath(path)
     _require(
-        bool(path) and not pure.is_absolute() and ".." not in pure.parts and "\\" not in path and ":" not in path,
-        f"{path!r} is not a path inside the bundle",
+        bool(path) and not pure.is_absolute() and ".." not in pure.parts and not {"\\", ":", "\0"} & set(path),
+        f"{excerpt(path)} is not a path inside the bundle",
     )
 
 
-def _no_constant(word: str) -> float:
-    raise ValueError(f"{word} is not a number of JSON")
-
-
-def _plain(value: Any) -> Any:
-    """Turns dataclasses and tuples into JSON types."""
-    if is_dataclass(value) and not isinstance(value, type):
-        plain = {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-        if isinstance(value, Manifest):  # the version stands first, where a reader looks for it
-            return {"format_version": plain.pop("format_version"), **plain}
-        return plain
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _build(hint: Any, value: Any, where: str) -> Any:
-    """Checks ``value`` against a type hint and returns it as that type. ``where`` names the field in messages."""
-    name = where or "the manifest"
-    if is_dataclass(hint) and isinstance(hint, type):
-        return _build_dataclass(hint, value, where)
-    origin = get_origin(hint)
-    if origin in (Union, types.UnionType):
-        if value is None and type(None) in get_args(hint):
-            return None
-        inner = [arg for arg in get_args(hint) if arg is not type(None)]
-        return _build(inner[0], value, where)
-    if origin is Literal:
-        _require(value in get_args(hint), f"{name} is {value!r}, not one of {', '.join(map(repr, get_args(hint)))}")
-        return value
-    if origin is tuple:
-        _require(isinstance(value, list), f"{name} is not a list")
-        return tuple(_build(get_args(hint)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if origin is dict:
-        _require(isinstance(value, dict), f"{name} is not an object")
-        return {key: _build(get_args(hint)[1], item, f"{where}.{key}") for key, item in value.items()}
-    if hint is Any:
-        return value
-    if hint is float:
-        _require(isinstance(value, (int, float)) and not isinstance(value, bool), f"{name} is not a number")
-        _require(math.isfinite(value), f"{name} is not finite")
-        return float(value)
-    _require(isinstance(value, hint) and not (hint is int and isinstance(value, bool)), f"{name} is not {_noun(hint)}")
-    return value
-
-
-def _build_dataclass(cls: type[T], value: Any, where: str) -> T:
-    name = where or "the manifest"
-    _require(isinstance(value, dict), f"{name} is not an object")
-    hints = get_type_hints(cls)
-    known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
-    unknown = sorted(set(value) - set(known))
-    _require(not unknown, f"{name} has an unknown field: {', '.join(unknown)}")
-    missing = sorted(
-        key for key, f in known.items() if key not in value and f.default is MISSING and f.default_factory is MISSING
-    )
-    _require(not missing, f"{name} lacks a field: {', '.join(missing)}")
-    built = {key: _build(hints[key], item, f"{where}.{key}".lstrip(".")) for key, item in value.items()}
-    try:
-        return cls(**built)
-    except ManifestError as error:
-        raise ManifestError(f"{where}: {error}" if where else str(error)) from error
-
-
-def _noun(hint: type) -> str:
-    return {int: "a whole number", str: "a text", bool: "true or false"}.get(hint, hint.__name__)
+def _other_version(version: object) -> str:
+    return f"format_version is {excerpt(version)}; this version of the package reads {FORMAT_VERSION}"

@@ -56,9 +56,7 @@ def test_a_folder_without_manifest_is_no_bundle(folder):
 
 def test_a_broken_manifest_names_its_file(folder):
     (folder / "bundle.json").write_text('{"format_version": 1, "surprise": 2}')
-    with pytest.raises(
-        ManifestError, match=r"bundle\.json cannot be used: the manifest has an unknown field: surprise"
-    ):
+    with pytest.raises(ManifestError, match=r"bundle\.json cannot be used: it has an unknown field: surprise"):
         Bundle.open(folder)
     (folder / "bundle.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ClassifierError):
