@@ -7,19 +7,20 @@ from pathlib import Path
 
 from .defaults import MAX_ERROR, MIN_GROUP, ROBUSTNESS_SAMPLE
 
-__all__ = ["COMMANDS", "parse"]
+__all__ = ["COMMANDS", "build_parser", "parse"]
 
-COMMANDS = ("report", "calibrate", "compare", "report-all", "analyse")
+COMMANDS = ("report", "calibrate", "compare")
 
 
 def parse(words: list[str]) -> argparse.Namespace:
     """Reads the command line; without a command name it is ``report``."""
     if not words or (words[0] not in COMMANDS and words[0] not in ("-h", "--help")):
         words = ["report", *words]
-    return _parser().parse_args(words)
+    return build_parser().parse_args(words)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of ``gender-classifier evaluate``."""
     parser = argparse.ArgumentParser(
         prog="gender-classifier evaluate",
         description="How good a model is on labelled pictures, for whom, and where it fails.",
@@ -27,7 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    report = commands.add_parser("report", help="report.json, report.md and figures for one model on one set")
+    report = _command(commands, "report", "report.json, report.md and figures for one model on one set")
     _add_set(report)
     _add_model(report)
     report.add_argument(
@@ -57,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         help="also write the N worst failures as one picture; it shows people, keep it to yourself (default 0: none)",
     )
 
-    calibrate = commands.add_parser("calibrate", help="fit temperature and thresholds and write them into the bundle")
+    calibrate = _command(commands, "calibrate", "fit temperature and thresholds and write them into the bundle")
     _add_set(calibrate)
     _add_model(calibrate)
     calibrate.add_argument(
@@ -70,39 +71,17 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--balanced", action="store_true", help="count women and men alike, whatever their numbers")
     calibrate.add_argument("--dry-run", action="store_true", help="print what would be written, write nothing")
 
-    compare = commands.add_parser("compare", help="McNemar's paired test of two models on the same pictures")
+    compare = _command(commands, "compare", "McNemar's paired test of two models on the same pictures")
     _add_set(compare)
     _add_model(compare, twice=True)
     compare.add_argument("--output", type=Path, metavar="FILE", help="write the comparison as JSON")
-
-    every = commands.add_parser("report-all", help="the reports of one model on every test set, then ANALYSE.md")
-    every.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="folder that holds eval_wild, eval_portraits, ..."
-    )
-    _add_model(every)
-    every.add_argument(
-        "--output", type=Path, default=Path("docs/evaluation"), metavar="DIR", help="default docs/evaluation"
-    )
-    every.add_argument("--no-analyse", action="store_true", help="leave ANALYSE.md as it is")
-    every.add_argument(
-        "--analyse",
-        type=Path,
-        default=Path("ANALYSE.md"),
-        metavar="FILE",
-        help="default ANALYSE.md; left alone if missing",
-    )
-
-    analyse = commands.add_parser(
-        "analyse", help="rewrite the measured figures and tables of ANALYSE.md from the reports"
-    )
-    analyse.add_argument("--file", type=Path, default=Path("ANALYSE.md"), metavar="FILE", help="default ANALYSE.md")
-    analyse.add_argument(
-        "--reports", type=Path, default=Path("docs/evaluation"), metavar="DIR", help="default docs/evaluation"
-    )
-    analyse.add_argument(
-        "--check", action="store_true", help="change nothing; exit 1 if the file quotes what no report holds"
-    )
     return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, says: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(name, help=says, description=f"{says[0].upper()}{says[1:]}.")
 
 
 def _add_set(parser: argparse.ArgumentParser) -> None:

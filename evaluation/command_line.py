@@ -14,7 +14,7 @@ def main(words: list[str] | None = None) -> int:
     """Runs the command line.
 
     Returns:
-        0; 1 when ``analyse --check`` found something; 2 when the command could not be carried out.
+        0; 2 when the command could not be carried out.
     """
     arguments = parse(sys.argv[1:] if words is None else words)
     try:

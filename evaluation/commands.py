@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from ..runtime.bundle.manifest import Decision
 from ..runtime.classifier import load
 from ..runtime.errors import OptionError
-from . import analyse, calibration, figures, report, suite
+from . import calibration, figures, report
 from .comparison import paired
 from .contact_sheet import contact_sheet
 from .defaults import MIN_GROUP
-from .errors import LabelsError
 from .labels import read_labels
 from .metrics import CLASSES
 from .predict import answer
@@ -28,22 +27,12 @@ if TYPE_CHECKING:
     from ..runtime.classifier import Classifier
     from .labels import LabelledSet
 
-__all__ = ["run"]
+__all__ = ["run", "summary", "write_report"]
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs one command.
-
-    Returns:
-        The exit code: 0, or 1 when ``analyse --check`` found a figure that no report holds.
-    """
-    commands = {
-        "report": _report,
-        "calibrate": _calibrate,
-        "compare": _compare,
-        "report-all": _report_all,
-        "analyse": _analyse,
-    }
+    """Runs one command; returns the exit code."""
+    commands = {"report": _report, "calibrate": _calibrate, "compare": _compare}
     return commands[arguments.command](arguments)
 
 
@@ -88,7 +77,7 @@ def _report(arguments: argparse.Namespace) -> int:
         min_group=arguments.min_group,
         sheet=arguments.contact_sheet,
     )
-    _print(_summary(content) + f"; see {arguments.output / 'report.md'}")
+    _print(summary(content) + f"; see {arguments.output / 'report.md'}")
     return 0
 
 
@@ -153,40 +142,6 @@ def _compare(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _report_all(arguments: argparse.Namespace) -> int:
-    for test_set in suite.TEST_SETS:
-        labels = arguments.data / test_set.folder / "labels.csv"
-        if not labels.exists():
-            raise LabelsError(f"{labels} does not exist; --data names the folder that holds {test_set.folder}.")
-    arguments.boxes = "face"
-    classifier = _load(arguments, arguments.model)
-    for test_set in suite.TEST_SETS:
-        labelled = read_labels(
-            arguments.data / test_set.folder / "labels.csv", where=test_set.where, name=test_set.name
-        )
-        content = write_report(
-            classifier,
-            labelled,
-            arguments.output / test_set.name,
-            group_by=test_set.group_by,
-            boxes=arguments.boxes,
-            sample=test_set.robustness,
-        )
-        _print(_summary(content))
-    if arguments.analyse.exists() and not arguments.no_analyse:
-        _print(analyse.rewrite(arguments.analyse, arguments.output))
-    return 0
-
-
-def _analyse(arguments: argparse.Namespace) -> int:
-    if not arguments.check:
-        _print(analyse.rewrite(arguments.file, arguments.reports))
-    problems = analyse.problems(arguments.file, arguments.reports)
-    for problem in problems:
-        _say(problem)
-    return 1 if problems else 0
-
-
 def _labelled(arguments: argparse.Namespace, *, name: str | None = None) -> LabelledSet:
     return read_labels(arguments.labels, where=arguments.where, name=name, column=arguments.label_column)
 
@@ -211,7 +166,8 @@ def _load(arguments: argparse.Namespace, model: str | None) -> Classifier:
     return classifier
 
 
-def _summary(content: dict[str, Any]) -> str:
+def summary(content: dict[str, Any]) -> str:
+    """Returns a report in one line."""
     overall, about = content["overall"], content["set"]
     point, recall = overall["operating_point"], overall["recall"]
     women, men, answered = (

@@ -19,11 +19,11 @@ from .limits import VariantLimits
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main", "make_parser"]
+__all__ = ["build_parser", "main"]
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Makes the parser of ``gender-classifier export``."""
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of ``gender-classifier export``."""
     limits = VariantLimits()
     parser = argparse.ArgumentParser(
         prog="gender-classifier export",
@@ -88,7 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    parser = make_parser()
+    parser = build_parser()
     given = parser.parse_args(arguments)
     # Before any heavy package is imported: transformers and the Hub's client read them then.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

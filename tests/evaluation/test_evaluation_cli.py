@@ -11,12 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gender_classifier.evaluation import suite
 from gender_classifier.evaluation.command_line import main
 from gender_classifier.evaluation.report import dumps
 from support import ROOT, TinyModel, shared, tiny_bundle
-
-RED, GREEN = (200, 40, 40), (40, 200, 40)
+from support.labelled import RED, red_women_green_men
 
 
 @pytest.fixture
@@ -28,21 +26,7 @@ def models(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def labels(tmp_path: Path) -> Path:
-    """Twenty women (18 red) and twenty men (all green), a third word, a broken picture, a missing one."""
-    rows = ["file,gender,age,race,person,face"]
-    for index in range(40):
-        woman = index < 20
-        colour = RED if woman and index >= 2 else GREEN
-        age = 20 + 30 * (index % 2)
-        picture = Image.new("RGB", (60, 40), (40, 40, 200))
-        picture.paste(colour, (10, 10, 30, 30))
-        picture.save(tmp_path / f"{index}.png")
-        rows.append(f"{index}.png,{'F' if woman else 'M'},{age},{'ab'[index % 2]},p{index // 2},10 10 30 30")
-    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
-    rows += ["broken.jpg,F,30,a,x,0 0 5 5", "missing.jpg,M,30,a,y,0 0 5 5", "0.png,M,30,b,z,", "1.png,unknown,30,b,z,"]
-    path = tmp_path / "labels.csv"
-    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return path
+    return red_women_green_men(tmp_path)
 
 
 def test_a_report_from_end_to_end(
@@ -174,8 +158,6 @@ def test_labels_by_meaning_whatever_the_models_order(labels: Path, models: Path,
         (["LABELS", "--model", "MODEL", "--where", "old", "--output", "out"], "--where"),
         (["compare", "LABELS", "--model", "MODEL"], "twice"),
         (["calibrate", "LABELS", "--model", "MODEL", "--max-error", "0.7"], "--max-error"),
-        (["report-all", "--data", "nowhere", "--model", "MODEL"], "eval_wild"),
-        (["analyse", "--reports", "nowhere"], "holds no report"),
     ],
 )
 def test_what_goes_wrong_is_one_sentence(
@@ -248,29 +230,6 @@ def test_two_models_are_compared(
     assert result["all"]["p_value"] < 1e-6
     assert [model["name"] for model in result["models"]] == ["right", "wrong"]
     assert "McNemar" in capsys.readouterr().out
-
-
-def test_report_all_writes_every_report_and_the_document(
-    labels: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    data, some = labels.parent.parent, labels.parent.name
-    sets = (suite.TestSet("young", some, ("race",), where="age<40"), suite.TestSet("all", some, (), robustness=4))
-    monkeypatch.setattr(suite, "TEST_SETS", sets)
-    document = tmp_path / "ANALYSE.md"
-    document.write_text("Ici <!-- valeur: all overall.accuracy -->?<!-- fin -->.", encoding="utf-8")
-    bundle = tiny_bundle(models, TinyModel(framing="face", margin=0.0))
-    words = ["report-all", "--data", str(data), "--model", str(bundle), "--output", str(tmp_path / "out")]
-    assert main([*words, "--analyse", str(document), "--no-analyse"]) == 0
-    assert "?" in document.read_text(encoding="utf-8")
-    assert main([*words, "--analyse", str(document)]) == 0
-    assert "95,0\u00a0%" in document.read_text(encoding="utf-8")
-    out = capsys.readouterr().out
-    assert "young: 23 pictures" in out
-    assert "all: 43 pictures" in out
-    young = json.loads((tmp_path / "out" / "young" / "report.json").read_text())
-    assert young["set"]["where"] == "age<40"
-    assert young["set"]["framing"] == "square around the column face"
-    assert young["robustness"] is None
 
 
 def test_the_module_runs_and_help_needs_no_extra(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import onnx
 import pytest
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as MAPPING
 
+from docs.build.blocks import find, rewrite
 from gender_classifier.export.architectures import OURS, REFUSED, find_class
 from gender_classifier.export.errors import UnsupportedArchitectureError
 from support import ROOT
@@ -22,7 +23,6 @@ from support.tiny_models import MODELS, make_checkpoint
 
 DOCUMENT = ROOT / "docs" / "architectures.md"
 HEADER = ("architecture", "class", "exported by", "processor", "pixels exact", "largest probability difference")
-START, END = "<!-- table: tests/export/test_architectures.py -->", "<!-- end of table -->"
 
 
 def classes_of(model_type: str) -> tuple[str, ...]:
@@ -146,15 +146,12 @@ def write_rows(seen: dict[str, Row]) -> None:
     known.setdefault(name, Row("timm_wrapper", name, words, "TimmWrapperImageProcessor", "", None).cells())
     lines = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
     lines += ["| " + " | ".join(known[name]) + " |" for name in sorted(known, key=str.lower)]
-    text = DOCUMENT.read_text(encoding="utf-8")
-    before, after = text[: text.index(START) + len(START)], text[text.index(END) :]
-    DOCUMENT.write_text(before + "\n" + "\n".join(lines) + "\n" + after, encoding="utf-8")
+    rewrite(DOCUMENT, {"architectures": lambda _: "\n".join(lines)})
 
 
 def written_rows() -> dict[str, tuple[str, ...]]:
     """The document's table, by class."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    block = text[text.index(START) + len(START) : text.index(END)]
+    (block,) = find(DOCUMENT.read_text(encoding="utf-8"), "architectures")
     lines = [line for line in block.splitlines() if line.startswith("| `")]
     cells = [tuple(cell.strip() for cell in line.removeprefix("|").removesuffix("|").split(" |")) for line in lines]
     return {row[1]: row for row in cells}

@@ -1,4 +1,4 @@
-"""Measures what ``docs/interop.md`` says, and writes the tables there: ``python tests/interop/interop_report.py``.
+"""Measures what ``docs/interop.md`` says, and writes the tables there: ``python tests/support/interop_report.py``.
 
 ``--print`` prints the tables and leaves the page alone. The face crops come from material that is not part of the
 repository; their rows stay out where it is absent.
@@ -7,7 +7,6 @@ repository; their rows stay out where it is absent.
 from __future__ import annotations
 
 import csv
-import re
 import shutil
 import sys
 import tempfile
@@ -19,6 +18,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).res
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from docs.build.blocks import rewrite  # noqa: E402
 from gender_classifier import runtime  # noqa: E402
 from gender_classifier.runtime.decision import probabilities  # noqa: E402
 from gender_classifier.runtime.faces.crop import crop_square  # noqa: E402
@@ -138,16 +138,9 @@ def main() -> None:
             scratch = Path(folder) / name
             scratch.mkdir()
             tables[name] = "\n".join(measure(scratch))
-    text = PAGE.read_text(encoding="utf-8")
-    for name, table in tables.items():
-        print(f"{table}\n")
-        block = re.compile(
-            rf"(<!-- {re.escape(name)}: made by tests/interop/interop_report.py -->\n).*?(<!-- end -->)", re.S
-        )
-        text, count = block.subn(lambda found, table=table: f"{found[1]}{table}\n{found[2]}", text)
-        assert count == 1, f"{PAGE} has no place for {name}"
+    print("\n\n".join(tables.values()))
     if "--print" not in sys.argv[1:]:
-        PAGE.write_text(text, encoding="utf-8")
+        rewrite(PAGE, {"interop": tables.__getitem__})
 
 
 if __name__ == "__main__":

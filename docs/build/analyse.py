@@ -1,15 +1,22 @@
-"""The measured tables and sentences of ANALYSE.md, in French, written from the reports alone."""
+"""Makes the measured tables and figures of ANALYSE.md, in French, from the committed reports."""
 
 # ruff: noqa: E501, RUF001 - whole French sentences, and the typography they need
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from .defaults import MIN_GROUP
+from gender_classifier.evaluation.defaults import MIN_GROUP
 
-__all__ = ["BLOCKS", "Reports", "number", "percent"]
+from .blocks import ROOT, Makers
+
+__all__ = ["MAKERS", "REPORTS", "TABLES", "Reports", "look_up", "number", "percent", "read_reports"]
+
+REPORTS = ROOT / "docs" / "evaluation"
 
 Reports = dict[str, dict[str, Any]]
 """Reports by the name of their set."""
@@ -323,7 +330,7 @@ def _comma(text: str) -> str:
     return text.replace(".", ",")
 
 
-BLOCKS: dict[str, Callable[[Reports], str]] = {
+TABLES: dict[str, Callable[[Reports], str]] = {
     "modele": _model,
     "resultats": _results,
     "erreurs": _errors,
@@ -336,3 +343,26 @@ BLOCKS: dict[str, Callable[[Reports], str]] = {
     "figures": _figures,
 }
 """What ``<!-- mesure: NAME -->`` stands for."""
+
+
+@cache
+def read_reports(folder: Path = REPORTS) -> Reports:
+    """Reads every ``report.json`` below a folder, by the name of its own folder."""
+    return {
+        path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/report.json"))
+    }
+
+
+def look_up(reports: Reports, argument: str) -> Any:
+    """Returns the estimate or number that ``REPORT dotted.path`` leads to."""
+    report, _, path = argument.partition(" ")
+    value: Any = reports[report]
+    for key in path.split("."):
+        value = value[key]
+    return value
+
+
+MAKERS: Makers = {
+    "mesure": lambda name: TABLES[name](read_reports()),
+    "valeur": lambda argument: number(look_up(read_reports(), argument)),
+}

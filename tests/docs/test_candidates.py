@@ -14,9 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gender_classifier.export.candidates import DATA, main, read, refresh, rewrite, table
-from gender_classifier.export.errors import ExportError
-from support import ROOT
+from docs.build.candidates import DATA, main, read, refresh, table
 
 FIRST = "dima806/fairface_gender_image_detection"
 
@@ -61,13 +59,9 @@ def hub() -> Iterator[str]:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> tuple[Path, Path]:
-    """A document with a place for the table, and a copy of the facts."""
-    document = tmp_path / "ANALYSE.md"
-    document.write_text("avant\n<!-- candidats -->\nvieux\n<!-- fin candidats -->\naprès\n", encoding="utf-8")
-    data = tmp_path / "candidates.json"
-    shutil.copy(DATA, data)
-    return document, data
+def data(tmp_path: Path) -> Path:
+    """A copy of the facts."""
+    return Path(shutil.copy(DATA, tmp_path / "candidates.json"))
 
 
 def test_at_least_five_candidates_one_of_them_chosen() -> None:
@@ -111,54 +105,31 @@ def test_the_hub_renews_downloads_and_dates(hub: str) -> None:
     assert "404" in complaints[0]
 
 
-def test_the_command_writes_facts_and_table(
-    hub: str, files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_command_renews_the_facts(
+    hub: str, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    document, data = files
     monkeypatch.setenv("HF_ENDPOINT", hub)
-    assert main(["--file", str(document), "--data", str(data)]) == 1  # one model is gone, and that is said
+    assert main(["--data", str(data)]) == 1  # one model is gone, and that is said
     assert capsys.readouterr().err.count("\n") == 1
-    text = document.read_text(encoding="utf-8")
-    assert text.startswith("avant\n")
-    assert text.endswith("après\n")
-    assert "vieux" not in text
-    assert "(confirmé en ligne)" in text
-    assert read(data)[0]["downloads"]["sureness"] == "live"
+    assert "(confirmé en ligne)" in table(read(data))
     monkeypatch.setattr(_Hub, "gone", "")
-    assert main(["--file", str(document), "--data", str(data)]) == 0
-    assert sorted(path.name for path in document.parent.iterdir()) == ["ANALYSE.md", "candidates.json"]
+    assert main(["--data", str(data)]) == 0
 
 
 def test_without_a_hub_one_sentence_and_the_recorded_facts(
-    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    document, data = files
+    pytest.importorskip("huggingface_hub")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")  # nobody listens there
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")  # no server listens there
     before = data.read_bytes()
-    assert main(["--file", str(document), "--data", str(data)]) == 1
+    assert main(["--data", str(data)]) == 1
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
     assert "cannot be reached" in captured.err
     assert data.read_bytes() == before
-    assert FIRST in document.read_text(encoding="utf-8")
-
-
-def test_offline_asks_nobody(
-    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    document, data = files
-
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a socket was opened")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    assert main(["--file", str(document), "--data", str(data), "--offline"]) == 0
-    assert "was rewritten" in capsys.readouterr().out
-    assert main(["--file", str(document), "--data", str(data), "--offline"]) == 0
-    assert "is unchanged" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -174,21 +145,5 @@ def test_a_fact_without_source_or_sureness_is_refused(tmp_path: Path, change: di
     content["candidates"][0]["license"] |= change
     path = tmp_path / "candidates.json"
     path.write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(ExportError, match=says):
+    with pytest.raises(ValueError, match=says):
         read(path)
-
-
-def test_a_document_without_a_place_is_left_alone(tmp_path: Path) -> None:
-    document = tmp_path / "other.md"
-    document.write_text("rien", encoding="utf-8")
-    with pytest.raises(ExportError, match="no place"):
-        rewrite(document, read())
-    assert document.read_text(encoding="utf-8") == "rien"
-
-
-def test_the_committed_table_is_the_committed_facts(tmp_path: Path) -> None:
-    document = tmp_path / "ANALYSE.md"
-    shutil.copy(ROOT / "ANALYSE.md", document)
-    assert not rewrite(document, read()), (
-        "ANALYSE.md differs from export/candidates.json; run python -m export.candidates"
-    )

@@ -1,0 +1,1 @@
+"""Writes what people do not type in the documents: ``python -m docs.build``."""
