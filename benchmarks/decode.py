@@ -7,11 +7,11 @@
 
 ``speed`` decodes a made photograph of 12, 24 and 48 megapixels: Pillow alone, ``runtime`` exactly, and ``runtime`` at
 the scale that inputs of 80 and 224 pixels allow. ``formats`` prints the peak of memory and the time per pixel of every
-format that can be written: the source of the costs in ``runtime/bounds.py``. ``scans`` does so for what a small file
-can ask for: scans of a JPEG, rows of a picture one pixel wide; and prints what looking for scans takes. ``reduced``
-compares a model's probabilities for whole and for reduced decodes; with ``--megapixels`` the pictures are enlarged to
-that size first, with grain, because an enlarged picture has none of its own; without it the JPEG files are taken as
-they are.
+format that can be written: the source of the costs in ``runtime/decode/costs.py``. ``scans`` does so for what a small
+file can ask for: scans of a JPEG, rows of a picture one pixel wide; and prints what looking for scans takes.
+``reduced`` compares a model's probabilities for whole and for reduced decodes; with ``--megapixels`` the pictures are
+enlarged to that size first, with grain, because an enlarged picture has none of its own;
+without it the JPEG files are taken as they are.
 """
 
 from __future__ import annotations
@@ -141,8 +141,6 @@ FORMATS: list[tuple[str, str, dict[str, Any]]] = [
     ("AVIF", "RGBA", {"speed": 10, "subsampling": "4:4:4"}),
     ("HEIF", "RGB", {}),
     ("HEIF", "RGBA", {}),
-    ("JPEG2000", "RGB", {"irreversible": True, "quality_layers": [20]}),
-    ("JPEG2000", "RGBA", {}),
     ("TIFF", "RGB", {}),
     ("TIFF", "RGBA", {"compression": "tiff_deflate", "tiffinfo": {278: 100_000}}),
     ("TIFF", "CMYK", {"compression": "tiff_lzw"}),
@@ -151,12 +149,6 @@ FORMATS: list[tuple[str, str, dict[str, Any]]] = [
     ("PPM", "RGB", {}),
     ("PPM", "I", {}),
     ("TGA", "RGBA", {"compression": "tga_rle"}),
-    ("PCX", "RGB", {}),
-    ("SGI", "RGBA", {}),
-    ("DDS", "RGBA", {}),
-    ("DDS", "RGBA", {"pixel_format": "DXT5"}),
-    ("QOI", "RGBA", {}),
-    ("BLP", "P", {}),
 ]
 
 

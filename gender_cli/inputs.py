@@ -29,9 +29,8 @@ PICTURE_SUFFIXES: frozenset[str] = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo",
     ".png", ".apng", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff",
     ".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs",
-    ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx",
     ".pbm", ".pgm", ".ppm", ".pnm", ".pfm",
-    ".tga", ".pcx", ".psd", ".sgi", ".ico", ".icns", ".dds", ".qoi", ".xbm", ".xpm",
+    ".tga", ".psd", ".ico",
 })  # fmt: skip
 """What a folder's pictures end with, in lower case; a file that is named on the command line needs none of these.
 

@@ -89,9 +89,13 @@ def _classify(arguments: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0 all well, 1 a picture failed, 2 wrong use or no model."""
+    import warnings
+
     from . import stdio
 
     stdio.prepare()
+    # What a broken picture makes Pillow warn of is no news to a user: its result says what became of it.
+    warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["export"]:
         from ..export.command import main as export

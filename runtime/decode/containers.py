@@ -1,24 +1,22 @@
-"""Pictures inside pictures: what is looked at inside an icon, a TIFF, BLP or FPX file before a pixel is decoded.
+"""Checks the pictures inside an icon and a TIFF before a pixel is decoded.
 
-What lies inside may be of another size than the file says, or of another cost: an icon holds whole files, the tiles of
-a TIFF or FPX and the body of a BLP may each be a JPEG of many scans.
+What lies inside may be of another size than the file says, or of another cost: an icon holds whole files, and each tile
+of a TIFF may be a JPEG of many scans.
 """
 
 from __future__ import annotations
 
-import io
 import struct
-from typing import IO, Any
+from typing import Any
 
 from ..errors import ImageError
 from ..limits import Limits
 from ..prediction import Status
-from .costs import check_pixels, pixel_cost
-from .jpeg import check_scans, frame_sizes, has_one_scan
-from .jpeg2000 import check_jpeg2000
+from .costs import check_pixels
+from .jpeg import has_one_scan
 from .opening import GuardedReader
 
-__all__ = ["check_blp", "check_fpx", "check_icns", "check_ico", "check_tiff_directory", "check_tiff_tiles"]
+__all__ = ["check_ico", "check_tiff_directory", "check_tiff_tiles"]
 
 _TIFF_VALUES = 1 << 20
 """Most numbers in one tag of a TIFF directory. Pillow makes a Python tuple of them, 36 bytes each; 89 megapixels in
@@ -30,8 +28,6 @@ libtiff allows a hundred, and they take up to 0.32 microseconds. Measured by han
 
 _TILE_HEAD = 4 << 10
 """Bytes of a JPEG tile in which its first scan is looked for: before it are tables and a frame, and no EXIF."""
-_FPX_SIDE = 64
-"""Width and height of every tile of an FPX picture, in pixels, as Pillow's plugin places them."""
 
 
 def check_ico(file: GuardedReader, name: str, limits: Limits) -> None:
@@ -53,34 +49,6 @@ def check_ico(file: GuardedReader, name: str, limits: Limits) -> None:
     for at in range(12, len(entries) - 3, 16):
         file.seek(struct.unpack_from("<I", entries, at)[0])
         check_pixels(_embedded_size(file.read(64)), name, limits)
-
-
-def check_icns(file: GuardedReader, name: str, limits: Limits) -> None:
-    """Checks the pictures inside a Mac icon, each at the cost of JPEG 2000, which any of them may be.
-
-    Args:
-        file: The file, at any position.
-        name: The picture's name in the sentence.
-        limits: The limits.
-
-    Raises:
-        ImageError: ``too_large``, or ``unreadable`` where a JPEG 2000 picture is.
-        IndexError: If the coding style of such a picture is cut off.
-        struct.error: If the header is cut off.
-        EndlessError: If it takes more reads or bytes than ``file`` allows.
-    """
-    file.seek(4)
-    (end,) = struct.unpack(">I", file.read(4))
-    at = 8
-    while at + 8 <= end:
-        file.seek(at + 4)
-        head = file.read(4 + 64)
-        if len(head) < 4:
-            return
-        check_pixels(_embedded_size(head[4:]), name, limits, pixel_cost("JPEG2000"))
-        if head[4:].startswith(b"\xff\x4f\xff\x51") or head[8:12] == b"jP  ":
-            check_jpeg2000(file, at + 8, name, limits)
-        at += max(struct.unpack(">I", head[:4])[0], 8)
 
 
 def check_tiff_directory(file: GuardedReader, name: str) -> None:
@@ -110,7 +78,7 @@ def check_tiff_directory(file: GuardedReader, name: str) -> None:
             raise ImageError(Status.UNREADABLE, f"{name} has a TIFF tag of {values:,} values; it is broken.")
 
 
-def check_tiff_tiles(tags: Any, file: IO[bytes], size: tuple[int, int], name: str, limits: Limits) -> None:
+def check_tiff_tiles(tags: Any, file: GuardedReader, size: tuple[int, int], name: str, limits: Limits) -> None:
     """Checks the tiles of a TIFF: libtiff takes memory for a whole one, and each may be a JPEG of many scans.
 
     libtiff allows a hundred scans, and none in the older kind of JPEG (compression 6), so that a picture of ordinary
@@ -118,7 +86,7 @@ def check_tiff_tiles(tags: Any, file: IO[bytes], size: tuple[int, int], name: st
 
     Args:
         tags: The tags of the directory, by number, as Pillow's plugin read them.
-        file: The TIFF, which may lie inside another file.
+        file: The file, at any position.
         size: Width and height, in pixels.
         name: The picture's name in the sentence.
         limits: The limits.
@@ -139,72 +107,12 @@ def check_tiff_tiles(tags: Any, file: IO[bytes], size: tuple[int, int], name: st
             check_pixels(size, name, limits, _TIFF_SCANS_COST)
 
 
-def check_blp(file: GuardedReader, name: str, limits: Limits) -> None:
-    """Checks the JPEG picture inside a BLP1 texture, whose own header may state another size.
-
-    Args:
-        file: The file, at any position.
-        name: The picture's name in the sentence.
-        limits: The limits.
-
-    Raises:
-        ImageError: ``too_large``, or ``unreadable`` beyond the number of scans that any encoder writes.
-        SyntaxError: If there is no JPEG where the header says.
-        struct.error: If the header is cut off.
-        EndlessError: If it takes more reads or bytes than ``file`` allows.
-    """
-    file.seek(0)
-    head = file.read(8)
-    if head[:4] != b"BLP1" or head[4:8] != bytes(4):
-        return
-    from PIL.JpegImagePlugin import JpegImageFile
-
-    file.seek(28)
-    tables = struct.unpack("<33I", file.read(132))
-    jpeg_header = file.read(tables[32])
-    file.seek(tables[0])
-    jpeg = jpeg_header + file.read(tables[16])
-    size = JpegImageFile(io.BytesIO(jpeg)).size
-    check_pixels(size, name, limits)
-    if not has_one_scan(jpeg):
-        check_scans(jpeg, size, name, limits)
-
-
-def check_fpx(opened: Any, name: str) -> None:
-    """Refuses JPEG tiles of several scans or with more pixels than a tile has: libjpeg would decode them whole.
-
-    Args:
-        opened: The picture as Pillow's plugin opened it.
-        name: The picture's name in the sentence.
-
-    Raises:
-        ImageError: ``unreadable``.
-        OSError: If the file has no tiles where its plugin says.
-    """
-    tiles = [tile for tile in opened.tile if tile[0] == "jpeg"]
-    if not tiles:
-        return
-    data = opened.ole.openstream([*opened.stream[:2], "Subimage 0000 Data"])
-    for _, _, offset, _ in tiles:
-        data.seek(offset)
-        head = opened.tile_prefix + data.read(_TILE_HEAD)
-        sizes = frame_sizes(head)
-        if not has_one_scan(head) or any(max(size) > _FPX_SIDE for size in sizes):
-            raise ImageError(
-                Status.UNREADABLE, f"{name} has a tile that holds another picture than it says; it is broken."
-            )
-
-
 def _embedded_size(head: bytes) -> tuple[int, int]:
-    """Returns the size that the first bytes of a PNG, JPEG 2000 or DIB picture state; (1, 1) for anything else."""
+    """Returns the size that the first bytes of a PNG or DIB picture state; (1, 1) for anything else."""
     if len(head) < 64:
         return 1, 1
     if head.startswith(b"\x89PNG"):
         width, height = struct.unpack_from(">II", head, 16)
-    elif head[4:8] == b"jP  " and 0 <= (at := head.find(b"ihdr")) <= 52:
-        height, width = struct.unpack_from(">II", head, at + 4)
-    elif head.startswith(b"\xff\x4f\xff\x51"):
-        width, height = struct.unpack_from(">II", head, 8)
     elif head[:4] in (b"\x0c\0\0\0", b"\x28\0\0\0", b"\x40\0\0\0", b"\x6c\0\0\0", b"\x7c\0\0\0"):
         width, height = struct.unpack_from("<HH" if head[0] == 12 else "<ii", head, 4)
         height //= 2  # colours and mask, one above the other

@@ -1,7 +1,6 @@
 """What a pixel and a row cost in memory and time, by format, and the bound on a picture's size that follows.
 
-The bounds on what else a file may ask for are in :mod:`runtime.jpeg_scans`, :mod:`runtime.jpeg2000` and
-:mod:`runtime.containers`; docs/decode.md has the tables.
+The bounds on what else a file may ask for are in ``jpeg`` and ``containers``; docs/decode.md has the tables.
 """
 
 from __future__ import annotations
@@ -26,11 +25,8 @@ _COST = {
     # More memory per pixel than that.
     "WEBP": 22 / BYTES_PER_PIXEL,
     "AVIF": 16 / BYTES_PER_PIXEL,
-    "JPEG2000": 36 / BYTES_PER_PIXEL,  # 25 bytes, but also up to 0.3 microseconds; runtime.jpeg2000 for its lists
     # Decoders that Pillow has in Python: 0.2 to 2 microseconds per pixel, where a JPEG takes 0.01. Ten seconds' worth.
-    "qoi": 5.0,
     "bmp_rle": 4.0,
-    "xpm": 4.0,
 }
 """What a pixel costs by format, or by decoder, compared with one of a JPEG file: in memory, measured by
 ``benchmarks/decode.py formats``, or in time."""

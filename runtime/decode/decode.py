@@ -21,7 +21,6 @@ from ..prediction import Status
 from .costs import check_pixels
 from .formats import open_picture
 from .opening import GuardedReader, open_bytes, open_path, open_stream, shown
-from .quiet import pillow_silenced
 
 if TYPE_CHECKING:
     import numpy as np
@@ -166,10 +165,9 @@ def _orientation(picture: Image.Image) -> Any:
 
 @contextmanager
 def _failures(name: str) -> Iterator[None]:
-    """Turns whatever Pillow raises on a bad picture into an ``ImageError``, and silences its warnings."""
+    """Turns whatever Pillow raises on a bad picture into an ``ImageError``."""
     try:
-        with pillow_silenced():
-            yield
+        yield
     except ImageError:
         raise
     except MemoryError as error:

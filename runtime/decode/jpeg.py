@@ -7,7 +7,6 @@ JPEG standard, ITU-T T.81 (ISO/IEC 10918-1).
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Iterator
 
 from ..errors import ImageError
@@ -16,7 +15,7 @@ from ..prediction import Status
 from .costs import MOST_NANOSECONDS, raised
 from .opening import EndlessError, GuardedReader
 
-__all__ = ["check_jpeg", "check_scans", "count_scans", "frame_sizes", "has_one_scan"]
+__all__ = ["check_jpeg", "count_scans", "has_one_scan"]
 
 _MOST_SCANS = 500
 """Most scans of a JPEG, whatever its size; libjpeg-turbo's own fuzzers stop at this number (``TJPARAM_SCANLIMIT``).
@@ -129,16 +128,6 @@ def has_one_scan(head: bytes) -> bool:
         elif marker == _SOS:
             return head[at + 2] == components
     return False
-
-
-def frame_sizes(head: bytes) -> list[tuple[int, int]]:
-    """Returns width and height, in pixels, of each frame that the first bytes of a JPEG begin: one, if it is whole.
-
-    Raises:
-        EndlessError: If there are more segments than any encoder writes.
-    """
-    sizes = [struct.unpack_from(">HH", head, at + 3) for marker, at in _segments(head) if marker in _FRAMES]
-    return [(width, height) for height, width in sizes]
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int]]:

@@ -12,7 +12,6 @@ import sys
 import time
 import zlib
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ import pytest
 from PIL import Image, ImageFile
 
 from gender_classifier.runtime.decode import jpeg as scans
-from gender_classifier.runtime.decode.containers import check_fpx
 from gender_classifier.runtime.decode.decode import decode
 from gender_classifier.runtime.decode.opening import read_limited
 from gender_classifier.runtime.errors import ImageError
@@ -178,66 +176,15 @@ def test_empty(tmp_path: Path) -> None:
         assert "empty" in error.message
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"Dear diary,\ntoday I took no photographs.\n" * 30, b"a", b"\n", b"\0" * 4096, b"\xff" * 4096,
-        b"%PDF-1.7\n", b"PK\3\4" + bytes(60), b"<html><body></body></html>", "naïve text, ".encode() * 200,
-        b"{\"json\": [1, 2, 3]}", bytes(range(255, -1, -1)) * 8, b"hello world\n" * 100_000,
-    ],
-)  # fmt: skip
-def test_what_is_not_a_picture(data: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "photo.jpg"
-    path.write_bytes(data)
-    assert failure(path).status is Status.UNSUPPORTED_FORMAT
-
-
-@pytest.mark.parametrize(
-    "header", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"\xc5\xd0\xd3\xc6" + bytes(30)]
-)
-def test_eps_never_runs_a_program(header: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbidden(*_args: object, **_options: object) -> None:
-        raise AssertionError("a program was started")
-
-    for name in ("Popen", "check_call", "run", "call"):
-        monkeypatch.setattr(subprocess, name, forbidden)
-    monkeypatch.setattr(os, "system", forbidden)
-    error = failure(header + b"%%EndComments\n0 0 moveto\n%%EOF\n")
-    assert error.status is Status.UNSUPPORTED_FORMAT
-    assert "EPS" in error.message
-
-
-def test_iptc_cannot_smuggle_in_another_format() -> None:
-    """Pillow's plugin hands what it finds inside to ``Image.open``, which would draw an EPS."""
-    field = lambda tag, data: b"\x1c" + bytes(tag) + struct.pack(">H", len(data)) + data  # noqa: E731
-    data = (
-        field((3, 20), b"\0\x09") + field((3, 30), b"\0\x09") + field((3, 60), b"\1\0")
-        + field((3, 120), b"\0\1") + field((8, 10), b"%!PS-Adobe-3.0 EPSF-3.0\n")
-    )  # fmt: skip
-    assert failure(data).status is Status.UNSUPPORTED_FORMAT
-
-
-def test_plugins_of_the_application_are_not_asked() -> None:
-    def factory(*_args: object) -> ImageFile.ImageFile:
-        raise AssertionError("a foreign plugin was asked")
-
-    Image.register_open("FOREIGN", factory, lambda prefix: True)  # type: ignore[arg-type]
-    try:
-        assert failure(b"FOREIGN" * 10).status is Status.UNSUPPORTED_FORMAT
-    finally:
-        del Image.OPEN["FOREIGN"]
-        Image.ID.remove("FOREIGN")
-
-
 WHOLE = [
     ("JPEG", "RGB", {}), ("JPEG", "L", {}), ("JPEG", "CMYK", {}), ("JPEG", "RGB", {"progressive": True}),
     ("PNG", "RGB", {}), ("PNG", "P", {}), ("PNG", "LA", {}), ("PNG", "1", {}),
     ("GIF", "P", {}), ("WEBP", "RGB", {}), ("WEBP", "RGBA", {"lossless": True}),
     ("TIFF", "RGB", {}), ("TIFF", "RGB", {"compression": "tiff_lzw"}), ("TIFF", "RGB", {"compression": "jpeg"}),
     ("TIFF", "RGB", {"compression": "tiff_deflate"}), ("TIFF", "1", {"compression": "group4"}),
-    ("BMP", "RGB", {}), ("TGA", "RGB", {"compression": "tga_rle"}), ("PPM", "RGB", {}), ("PCX", "RGB", {}),
-    ("JPEG2000", "RGB", {}), ("SGI", "RGB", {}), ("DDS", "RGBA", {}), ("ICO", "RGBA", {}),
-    ("ICO", "RGBA", {"bitmap_format": "bmp"}), ("ICNS", "RGBA", {}), ("IM", "RGB", {}), ("MPO", "RGB", {}),
+    ("BMP", "RGB", {}), ("TGA", "RGB", {"compression": "tga_rle"}), ("PPM", "RGB", {}),
+    ("DIB", "RGB", {}), ("AVIF", "RGB", {}), ("ICO", "RGBA", {}), ("ICO", "RGBA", {"bitmap_format": "bmp"}),
+    ("MPO", "RGB", {}),
 ]  # fmt: skip
 
 
@@ -256,12 +203,11 @@ def test_truncated_is_never_half_a_picture(
             assert decode(data[:cut]).tobytes() == whole, f"cut at {cut} of {len(data)}"
         except ImageError as error:
             refused += 1
-            statuses.add((error.status, cut < 40, "while PIL" in error.message))
-    allowed = {(Status.UNREADABLE, short, False) for short in (False, True)}
-    allowed.add((Status.UNSUPPORTED_FORMAT, True, False))  # cut within its signature
-    if lenient:  # three formats are not read at all
-        allowed |= {(Status.UNSUPPORTED_FORMAT, short, True) for short in (False, True)}
-    assert statuses <= allowed
+            statuses.add((error.status, cut < 40))
+    assert statuses <= {
+        (Status.UNREADABLE, False), (Status.UNREADABLE, True),
+        (Status.UNSUPPORTED_FORMAT, True),  # cut within its signature
+    }  # fmt: skip
     assert refused >= 5
 
 
@@ -353,7 +299,7 @@ def test_pixels_over_the_limit(
 ) -> None:
     data = encoded(textured(mode), format_name, **options)
     decoded = decode(data)
-    if format_name not in ("ICO", "ICNS"):  # whose sizes are checked apart, before they are opened
+    if format_name != "ICO":  # whose sizes are checked apart, before they are opened
 
         def forbidden(*_args: object) -> None:
             raise AssertionError("pixels were decoded")
@@ -419,7 +365,7 @@ def longest(width: int) -> int:
 TALL: list[tuple[str, str, dict[str, Any]]] = [
     ("PNG", "1", {}), ("PNG", "LA", {}), ("PNG", "RGB", {}), ("PNG", "I;16", {}), ("BMP", "1", {}), ("BMP", "RGB", {}),
     ("PPM", "1", {}), ("PPM", "L", {}), ("PPM", "RGB", {}), ("TIFF", "1", {}), ("TIFF", "LA", {}),
-    ("TIFF", "RGB", {"compression": "tiff_lzw"}), ("TIFF", "F", {}), ("IM", "L", {}), ("JPEG2000", "L", {}),
+    ("TIFF", "RGB", {"compression": "tiff_lzw"}), ("TIFF", "F", {}),
 ]  # fmt: skip
 
 
@@ -440,7 +386,7 @@ def test_a_side_too_long_for_the_memory(
             assert f"{size[0]} x {size[1]}" in error.message
             assert "raise the limit on pixels" in error.message
             assert decode(path, Limits(max_pixels=2 * Limits().max_pixels)).size == size
-        elif format_name != "JPEG2000":  # whose pixels are charged more
+        else:
             assert decode(path).size == size
 
 
@@ -494,13 +440,6 @@ def with_size(jpeg: bytes, width: int, height: int) -> bytes:
     return jpeg[:at] + struct.pack(">HH", height, width) + jpeg[at + 4 :]
 
 
-def blp(jpeg: bytes, size: tuple[int, int] = (16, 16)) -> bytes:
-    """Returns a BLP1 texture around a JPEG."""
-    head = b"BLP1" + struct.pack("<iIIIii", 0, 0, *size, 5, 0)
-    tables = struct.pack("<16I", 160, *[0] * 15) + struct.pack("<16I", len(jpeg), *[0] * 15)
-    return head + tables + struct.pack("<I", 0) + bytes(160 - 28 - 132) + jpeg
-
-
 def mpo(jpeg: bytes) -> bytes:
     """Returns a file of two pictures; the first is the JPEG."""
     two = encoded(GREY, "MPO", save_all=True, append_images=[GREY])
@@ -516,16 +455,15 @@ def test_more_scans_than_any_program_writes() -> None:
         error = failure(data)
         assert error.status is Status.UNREADABLE
         assert "scans" in error.message
-    assert failure(blp(jpeg_with_scans(GREY, 501 - SCANS))).status is Status.UNREADABLE
 
 
-@pytest.mark.parametrize("container", ["JPEG", "MPO", "BLP"])
+@pytest.mark.parametrize("container", ["JPEG", "MPO"])
 def test_more_scans_than_ten_seconds_allow(container: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def reached(*_args: object) -> None:
         raise ValueError("pixels would be decoded")
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", reached)
-    wrap = {"JPEG": lambda data: data, "MPO": mpo, "BLP": blp}[container]
+    wrap = {"JPEG": lambda data: data, "MPO": mpo}[container]
     bomb = wrap(with_size(jpeg_with_scans(GREY, 200), 9400, 9400))
     error = failure(bomb)
     assert error.status is Status.TOO_LARGE
@@ -615,20 +553,6 @@ def test_strips_of_a_tiff_cannot_hold_many_scans(monkeypatch: pytest.MonkeyPatch
     assert "costly" in error.message
 
 
-def test_tiles_of_a_flashpix_picture_hold_one_scan_of_their_size() -> None:
-    """Pillow hands each to libjpeg, which would decode whatever size and however many scans it states."""
-
-    def opened(jpeg: bytes) -> Any:
-        ole = SimpleNamespace(openstream=lambda _path: io.BytesIO(bytes(28) + jpeg))
-        tile = ("jpeg", (0, 0, 64, 64), 28, ("L", None))
-        return SimpleNamespace(tile=[tile], tile_prefix=b"", ole=ole, stream=["a", "b", "c"])
-
-    check_fpx(opened(encoded(GREY, "JPEG")), "The picture")
-    for jpeg in (jpeg_with_scans(GREY, 0), encoded(Image.new("L", (65, 64)), "JPEG"), b""):
-        with pytest.raises(ImageError, match="broken"):
-            check_fpx(opened(jpeg), "The picture")
-
-
 @pytest.mark.slow
 def test_scan_bombs_cost_little(tmp_path: Path) -> None:
     """The worst that is let through: as many scans as the time allows, at the largest size."""
@@ -643,98 +567,6 @@ def test_scan_bombs_cost_little(tmp_path: Path) -> None:
     assert peak < 1 << 30
 
 
-# JPEG 2000: a header of a hundred bytes may ask for a block per pixel, for 65,535 tiles and for as many layers
-
-
-def jpeg2000(
-    size: tuple[int, int],
-    tile: tuple[int, int] | None = None,
-    precinct: int = 0xFF,
-    layers: int = 1,
-    *,
-    box: bool = False,
-) -> bytes:
-    """Returns a grey picture without data, of one resolution; ``precinct`` holds the logarithms of its sides."""
-    data = encoded(Image.new("L", (16, 16), 128), "JPEG2000", num_resolutions=1, no_jp2=not box)
-    if box:
-        at = data.index(b"ihdr") + 4
-        data = data[:at] + struct.pack(">II", size[1], size[0]) + data[at + 8 :]
-        at = data.index(b"jp2c") - 4
-        data = data[:at] + bytes(4) + data[at + 4 :]  # to the end of the file
-    siz, cod = data.index(b"\xff\x51") + 4, data.index(b"\xff\x52") + 2
-    return (
-        data[: siz + 2] + struct.pack(">II", *size) + data[siz + 10 : siz + 18] + struct.pack(">II", *(tile or size))
-        + data[siz + 26 : cod] + struct.pack(">HBBH", 13, 1, data[cod + 3], layers) + data[cod + 6 : cod + 12]
-        + bytes([precinct]) + data[cod + 12 :]
-    )  # fmt: skip
-
-
-def test_jpeg2000_of_ordinary_structure_is_read() -> None:
-    assert decode(jpeg2000((300, 200))).size == decode(jpeg2000((300, 200), box=True)).size == (300, 200)
-    for options in (
-        {"tile_size": (64, 64), "quality_layers": [40, 20, 10]}, {"codeblock_size": (16, 16)},
-        {"progression": "RPCL", "precinct_size": (128, 128)}, {"irreversible": True},
-    ):  # fmt: skip
-        assert decode(encoded(textured(), "JPEG2000", **options), Limits(max_pixels=3 * 160 * 120)).size == (160, 120)
-
-
-@pytest.mark.parametrize("box", [False, True], ids=["codestream", "JP2"])
-@pytest.mark.parametrize(
-    ("size", "options"),
-    [
-        ((5000, 5000), {"precinct": 0x00}),  # 14 GiB
-        ((5100, 5100), {"tile": (20, 20)}),
-        ((1024, 1024), {"precinct": 0x00, "layers": 65_535}),  # an hour
-    ],
-    ids=["blocks", "tiles", "layers"],
-)
-def test_jpeg2000_cut_into_too_many_pieces(size: tuple[int, int], options: dict[str, Any], box: bool) -> None:
-    data = jpeg2000(size, box=box, **options)
-    begun = time.monotonic()
-    error = failure(data)
-    assert error.status is Status.TOO_LARGE
-    assert "tiles" in error.message
-    assert time.monotonic() - begun < 1
-    icns = b"icns" + struct.pack(">I", 16 + len(data)) + b"ic09" + struct.pack(">I", 8 + len(data)) + data
-    assert failure(icns).status is Status.TOO_LARGE
-
-
-def test_jpeg2000_cannot_hide_its_structure() -> None:
-    """In the header of a tile, in that of a component, or behind a marker that OpenJPEG would search past."""
-    data, many = jpeg2000((5000, 5000)), jpeg2000((5000, 5000), precinct=0)
-    at = many.index(b"\xff\x52")
-    style = many[at : at + 15]
-    component = b"\xff\x53" + struct.pack(">HBB", 10, 0, 1) + style[9:]
-    start, sod, siz = data.index(b"\xff\x90"), data.index(b"\xff\x93"), data.index(b"\xff\x52")
-    for hidden in (style, component):
-        longer = struct.pack(">I", 14 + len(hidden))
-        assert (
-            failure(data[: start + 6] + longer + data[start + 10 : sod] + hidden + data[sod:]).status
-            is Status.TOO_LARGE
-        )
-        assert failure(data[:siz] + hidden + data[siz:]).status is Status.TOO_LARGE
-        unknown = b"\xff\x30" + struct.pack(">H", 2 + len(hidden))
-        assert failure(data[:siz] + unknown + hidden + data[siz:]).status is Status.UNREADABLE
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("size", "options"),
-    [
-        ((1100, 1100), {"precinct": 0}),
-        ((2040, 2040), {"tile": (8, 8)}),
-        ((1024, 1024), {"precinct": 0x55, "layers": 65_535}),
-    ],
-)
-def test_the_most_pieces_of_a_jpeg2000(size: tuple[int, int], options: dict[str, Any], tmp_path: Path) -> None:
-    path = tmp_path / "pieces.j2k"
-    path.write_bytes(jpeg2000(size, **options))
-    status, seconds, peak = child_decodes(path)
-    assert status == "ok"
-    assert seconds < SECONDS
-    assert peak < 1 << 30
-
-
 BITMAP_BOMB = struct.pack("<IiiHHI", 40, 60_000, 120_000, 1, 24, 0) + bytes(60)
 
 
@@ -742,16 +574,6 @@ BITMAP_BOMB = struct.pack("<IiiHHI", 40, 60_000, 120_000, 1, 24, 0) + bytes(60)
 def test_bomb_inside_an_icon(inner: bytes) -> None:
     ico = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(inner), 22) + inner
     assert failure(ico).status is Status.TOO_LARGE
-    if inner.startswith(b"\x89PNG"):
-        icns = b"icns" + struct.pack(">I", 16 + len(inner)) + b"ic09" + struct.pack(">I", 8 + len(inner)) + inner
-        assert failure(icns).status is Status.TOO_LARGE
-
-
-def test_bomb_inside_a_blp_texture() -> None:
-    jpeg = bytearray(encoded(Image.new("RGB", (16, 16)), "JPEG"))
-    at = jpeg.index(b"\xff\xc0") + 5
-    jpeg[at : at + 4] = struct.pack(">HH", 60_000, 60_000)
-    assert failure(blp(bytes(jpeg))).status is Status.TOO_LARGE
 
 
 def tiff(entries: list[tuple[int, int, int, int]], tail: bytes = b"") -> bytes:
@@ -790,7 +612,6 @@ def hostile(kind: str) -> bytes:
         + struct.pack(">I", zlib.crc32(b"iCCP" + profile)) + png[33:],
         "gif-comments": lambda: gif[:colours] + b"!\xfe" + repeated(b"\xff" + bytes(255)) + b"\0" + gif[colours:],
         "ppm-comment": lambda: b"P6\n#" + repeated(b"a" * 1024) + b"\n8 8 255\n" + bytes(192),
-        "xpm-colours": lambda: b'/* XPM */\nstatic char *x[] = {\n"9 9 99999999 4",\n' + repeated(b'"aaaa c #f00",\n'),
         "tiff-offsets": lambda: tiff([(273, 4, 25_000_000, 200), (279, 4, 25_000_000, 200)], bytes(100 << 20)),
         "tiff-ratios": lambda: tiff([(282, 5, 12_500_000, 200)], bytes(100 << 20)),
         "text": lambda: repeated(b"one line of a very long log file\n"),
@@ -801,7 +622,7 @@ def hostile(kind: str) -> bytes:
 
 HOSTILE = [
     "jpeg-empty-segments", "jpeg-padding", "jpeg-segments-between-scans", "jpeg-exif-segments", "png-empty-texts",
-    "png-empty-pixels", "png-profile-bomb", "gif-comments", "ppm-comment", "xpm-colours", "tiff-offsets",
+    "png-empty-pixels", "png-profile-bomb", "gif-comments", "ppm-comment", "tiff-offsets",
     "tiff-ratios", "text", "zeros",
 ]  # fmt: skip
 
