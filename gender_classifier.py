@@ -11,9 +11,10 @@ Importing it is cheap: numpy and onnxruntime load on first use.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":  # the folder of this script first, under `python -P` too
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
@@ -26,70 +27,20 @@ elif "__path__" not in globals():  # a checkout; import looks for submodules her
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .runtime import (
-        UNCERTAIN,
-        Bundle,
-        BundleError,
-        BundleIntegrityError,
-        Classifier,
-        ClassifierError,
-        DetectorError,
-        Face,
-        ImageError,
-        Limits,
-        Manifest,
-        ManifestError,
-        ModelNotFoundError,
-        OptionError,
-        Person,
-        Prediction,
-        ProviderUnavailableError,
-        Status,
-        UnsupportedHeadError,
-        UnsupportedProcessorError,
-        VariantNotFoundError,
-        __version__,
-        load,
-    )
-
-__all__ = [
-    "UNCERTAIN",
-    "Bundle",
-    "BundleError",
-    "BundleIntegrityError",
-    "Classifier",
-    "ClassifierError",
-    "DetectorError",
-    "Face",
-    "ImageError",
-    "Limits",
-    "Manifest",
-    "ManifestError",
-    "ModelNotFoundError",
-    "OptionError",
-    "Person",
-    "Prediction",
-    "ProviderUnavailableError",
-    "Status",
-    "UnsupportedHeadError",
-    "UnsupportedProcessorError",
-    "VariantNotFoundError",
-    "__version__",
-    "load",
-    "main",
-]
+    from .runtime import *  # noqa: F403
 
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import runtime
-
-    return getattr(runtime, name)
+def __getattr__(name: str) -> Any:
+    runtime = importlib.import_module(".runtime", __name__)
+    if name == "__all__":
+        return [*runtime.__all__, "main"]
+    if name in runtime.__all__:
+        return getattr(runtime, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted(__getattr__("__all__"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -37,7 +37,7 @@ from gender_classifier.runtime import decision
 from gender_classifier.runtime.decode.decode import REDUCED_AT_LEAST, decode
 from gender_classifier.runtime.decode.jpeg import check_jpeg
 from gender_classifier.runtime.decode.opening import GuardedReader
-from gender_classifier.runtime.limits import Limits
+from gender_classifier.runtime.options import Limits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,7 +114,7 @@ def speed(runs: int) -> None:
 MEASURE = """
 import json, sys, time
 from gender_classifier.runtime.decode.decode import decode
-from gender_classifier.runtime.limits import Limits
+from gender_classifier.runtime.options import Limits
 def peak():
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) * 1024
@@ -254,7 +254,7 @@ def reduction(size: tuple[int, int], least: int) -> int:
 def answered(classifier: Classifier, tensor: NDArray[np.float32]) -> Person:
     """Runs the network on one input and decides as the classifier would."""
     manifest = classifier.manifest
-    logits = classifier.logits(tensor[None])
+    logits = classifier.network.logits(tensor[None])
     row = decision.probabilities(logits, manifest.activation, manifest.decision.temperature)[0]
     return decision.answer(row, manifest.labels, manifest.decision)
 
@@ -267,7 +267,7 @@ def reduced(arguments: argparse.Namespace) -> None:
 
     variants = arguments.variant or [None]
     classifiers = [runtime.load(arguments.model, variant=name, exact=True, faces=False) for name in variants]
-    side = max(classifiers[0].processor.output_size)
+    side = max(classifiers[0].pipeline.processor.output_size)
     paths = pictures(arguments.pictures, arguments.count)
     moved: dict[tuple[int, int], list[float]] = {}
     pixels: dict[int, list[float]] = {}
@@ -275,7 +275,7 @@ def reduced(arguments: argparse.Namespace) -> None:
     used: dict[int, int] = {}
     for data in inputs(paths, arguments.megapixels):
         whole = decode(data, WIDE)
-        tensor = classifiers[0].processor(whole)
+        tensor = classifiers[0].pipeline.processor(whole)
         truths = [answered(classifier, tensor) for classifier in classifiers]
         known: dict[int, Image.Image] = {}
         for factor in arguments.factors:
@@ -286,7 +286,7 @@ def reduced(arguments: argparse.Namespace) -> None:
                 target = side * factor // REDUCED_AT_LEAST
                 known[scale] = decode(data, WIDE, target=(target, target))
             used[factor] = used.get(factor, 0) + 1
-            other = classifiers[0].processor(known[scale])
+            other = classifiers[0].pipeline.processor(known[scale])
             # The built-in processors scale to [-1, 1] or close to it: 127.5 steps of a byte per unit.
             pixels.setdefault(factor, []).append(float(np.abs(other - tensor).mean()) * 127.5)
             for index, (classifier, truth) in enumerate(zip(classifiers, truths, strict=True)):

@@ -255,7 +255,7 @@ def answer_all(folder: Path, model: runtime.Classifier, detector: Detector, turn
         if faces := detector.detect(image):
             views[PLAIN] = crop_square(image, faces[0].box, margin)
             views[LEVEL] = crop_face(image, faces[0].box, margin, faces[0].landmarks)
-        logits = model.logits(np.stack([model.processor(view) for view in views.values()]))
+        logits = model.network.logits(np.stack([model.pipeline.processor(view) for view in views.values()]))
         words = [model.manifest.labels[index].meaning for index in logits.argmax(axis=1)]
         answers: dict[str, str | None] = dict.fromkeys(("whole picture", PLAIN, LEVEL))
         result.append(Labelled(row["gender"], row.get("age", ""), {**answers, **dict(zip(views, words, strict=True))}))
@@ -328,8 +328,10 @@ def measure(arguments: argparse.Namespace) -> None:
             faces = detector.detect(image)
             clock.append(time.thread_time())
             if faces:
-                model.logits(
-                    np.stack([model.processor(crop_face(image, face.box, margin, face.landmarks)) for face in faces])
+                model.network.logits(
+                    np.stack(
+                        [model.pipeline.processor(crop_face(image, face.box, margin, face.landmarks)) for face in faces]
+                    )
                 )
             clock.append(time.thread_time())
             for kind, start, end in zip(times, clock, clock[1:], strict=False):

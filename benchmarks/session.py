@@ -25,14 +25,14 @@ import_onnxruntime()
 start = time.perf_counter()
 classifier = runtime.load(sys.argv[2], optimize=sys.argv[3] == "with", faces=False, threads=1)
 loaded = time.perf_counter()
-size = classifier.prepare(np.zeros((8, 8, 3), np.uint8)).shape
+size = classifier.pipeline.pixels(np.zeros((8, 8, 3), np.uint8)).shape
 tensor = np.zeros((1, *size), np.float32)
-classifier.logits(tensor)
+classifier.network.logits(tensor)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 times = []
 for _ in range(200):
     began = time.perf_counter()
-    classifier.logits(tensor)
+    classifier.network.logits(tensor)
     times.append(time.perf_counter() - began)
 print(json.dumps({"load": loaded - start, "run": sorted(times)[100], "peak": peak}))
 """

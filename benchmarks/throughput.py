@@ -78,9 +78,11 @@ def answer_alone(folder: str, model: str, exact: bool, pipe: Connection) -> None
         decode = infer = 0.0
         for start in range(0, len(chosen), DEFAULT_BATCH_SIZE):
             began = time.process_time()
-            tensors = np.stack([classifier.prepare(paths[n]) for n in chosen[start : start + DEFAULT_BATCH_SIZE]])
+            tensors = np.stack(
+                [classifier.pipeline.pixels(paths[n]) for n in chosen[start : start + DEFAULT_BATCH_SIZE]]
+            )
             middle = time.process_time()
-            classifier.answers(tensors)
+            classifier.network.logits(tensors)
             decode, infer = decode + middle - began, infer + time.process_time() - middle
         pipe.send((decode, infer))
 

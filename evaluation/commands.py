@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..runtime.bundle.manifest import Decision
 from ..runtime.classifier import load
-from ..runtime.errors import OptionError
+from ..runtime.errors import Notice, OptionError
+from ..runtime.options import from_flat
 from . import calibration, figures, report
 from .comparison import paired
 from .contact_sheet import contact_sheet
@@ -148,21 +149,16 @@ def _labelled(arguments: argparse.Namespace, *, name: str | None = None) -> Labe
 
 def _load(arguments: argparse.Namespace, model: str | None) -> Classifier:
     """Loads a model; with boxes the runtime is handed faces, and must not look for faces in them."""
-    classifier = load(
-        model,
-        variant=getattr(arguments, "variant", None),
-        threads=arguments.threads,
-        faces=False if getattr(arguments, "boxes", None) else arguments.faces,
-        detector=arguments.detector,
-    )
+    faces = False if getattr(arguments, "boxes", None) else arguments.faces
+    classifier = load(model, **vars(from_flat(vars(arguments) | {"faces": faces})))
     missing = set(CLASSES) - set(classifier.manifest.meanings)
     if missing:
         raise OptionError(
             f"The model {classifier.manifest.name} answers {', '.join(classifier.manifest.meanings)}; "
             f"an evaluation needs {' and '.join(CLASSES)}."
         )
-    for notice in classifier.notices:
-        _say(notice)
+    if Notice.NO_DETECTOR in classifier.notices:
+        _say("No face detector is installed, so whole pictures are judged; this model expects faces.")
     return classifier
 
 

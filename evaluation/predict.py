@@ -29,10 +29,7 @@ if TYPE_CHECKING:
 
     Change = Callable[[Image.Image], Image.Image]
 
-__all__ = ["Outcome", "answer", "collect", "face_box", "female_share", "margin_for", "open_views"]
-
-DEFAULT_MARGIN = 0.25
-"""Margin around ``--boxes`` when the bundle expects whole pictures and so names none."""
+__all__ = ["Outcome", "answer", "collect", "face_box", "female_share", "open_views"]
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ def open_views(
     if boxes is not None and boxes not in rows:
         known = [name for name in rows.columns if name not in ("path", "truth", ROW)]
         raise LabelsError(f"--boxes names the column {boxes!r}; the columns are {', '.join(known)}.")
-    margin = margin_for(classifier)
+    margin = classifier.pipeline.margin
     cells = rows[boxes] if boxes is not None else [None] * len(rows)
     for path, cell in zip(rows["path"], cells, strict=True):
         box = None if cell is None else face_box(str(cell))
@@ -142,12 +139,6 @@ def open_views(
         if box is not None:
             picture = crop_square(picture, box, margin)
         yield picture if change is None else change(picture)
-
-
-def margin_for(classifier: Classifier) -> float:
-    """Returns the margin at which the model expects a face."""
-    margin = classifier.manifest.framing.margin
-    return DEFAULT_MARGIN if margin is None else margin
 
 
 def face_box(cell: str) -> Box | None:

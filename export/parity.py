@@ -52,12 +52,12 @@ def classifier_for(folder: Path, variant: str) -> Classifier:
 
 def prepare(classifier: Classifier, pictures: Sequence[Path]) -> NDArray[np.float32]:
     """Reads picture files with the runtime's own decoder and processor; float32 (pictures, 3, H, W)."""
-    return np.stack([classifier.prepare(path) for path in pictures])
+    return np.stack([classifier.pipeline.pixels(path) for path in pictures])
 
 
 def probabilities(classifier: Classifier, pixels: NDArray[np.float32], *, batch: int = 1) -> NDArray[np.float64]:
     """Answers of the runtime; float64 (pictures, classes)."""
-    logits = [classifier.logits(pixels[start : start + batch]) for start in range(0, len(pixels), batch)]
+    logits = [classifier.network.logits(pixels[start : start + batch]) for start in range(0, len(pixels), batch)]
     manifest = classifier.manifest
     return decision.probabilities(np.concatenate(logits), manifest.activation, manifest.decision.temperature)
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-__all__ = ["build_parser", "fraction", "model_options", "positive"]
+from ..runtime.options import PARTS, Option, options_of
+
+__all__ = ["build_parser", "model_options", "positive"]
 
 EPILOG = """\
 other commands:
@@ -27,46 +31,25 @@ def positive(text: str) -> int:
     return value
 
 
-def not_negative(text: str) -> int:
-    """Reads an option's whole number of 0 or more."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
-    return value
-
-
-def fraction(text: str) -> float:
-    """Reads an option's number from 0 to 1."""
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
-    return value
-
-
-# argparse names the type in its message: "argument --threads: invalid whole number value: 'x'".
-positive.__name__ = not_negative.__name__ = "whole number"
-fraction.__name__ = "number"
+# argparse names the type in its message: "argument --batch-size: invalid whole number value: 'x'".
+positive.__name__ = "whole number"
 
 
 def model_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that choose and tune a model; every command that classifies has them."""
+    """Adds the options that choose and tune a model; every command that classifies has them.
+
+    What is not given is ``None``, as :func:`~runtime.options.from_flat` takes it.
+    """
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model",
         metavar="NAME|DIR",
         help="model to use (default: $GENDER_CLASSIFIER_MODEL, else an exported model, else the built-in one)",
     )
-    model.add_argument("--variant", metavar="NAME", help="fp32, int8 or q4 (default: the one the model names)")
-    model.add_argument(
-        "--threshold",
-        type=fraction,
-        metavar="P",
-        help="answer 'uncertain' below this probability, 0 to 1 (default: the model's own thresholds)",
-    )
-    model.add_argument("--provider", default="cpu", metavar="NAME", help="execution provider (default: cpu)")
-    model.add_argument(
-        "--threads", type=positive, metavar="N", help="threads of the network (default: CPUs allowed, at most 4)"
-    )
+    groups = (model, parser.add_argument_group("faces"), parser.add_argument_group("limits"))
+    for group, part in zip(groups, PARTS, strict=True):
+        for _, option in options_of(part):
+            _add(groups[1] if option.name == "faces" else group, option)
     model.add_argument(
         "--batch-size", type=positive, default=8, metavar="N", help="pictures per run of the network (default: 8)"
     )
@@ -74,34 +57,24 @@ def model_options(parser: argparse.ArgumentParser) -> None:
         "--workers", type=positive, metavar="N", help="decoding threads (default: CPUs allowed, at most 8)"
     )
 
-    faces = parser.add_argument_group("faces")
-    faces.add_argument(
-        "--faces",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="find the faces and classify each, or take the whole picture (default: as the model wants)",
-    )
-    faces.add_argument("--detector", metavar="FILE", help="face detector to use (default: the installed one)")
-    faces.add_argument(
-        "--detector-threshold", type=fraction, metavar="P", help="least detection score, 0 to 1 (default: 0.8)"
-    )
-    faces.add_argument(
-        "--detect-size", type=positive, metavar="PX", help="longest side at which faces are looked for (default: 1152)"
-    )
-    faces.add_argument(
-        "--min-face", type=not_negative, default=0, metavar="PX", help="leave out faces smaller than this (default: 0)"
-    )
-    faces.add_argument("--max-faces", type=positive, metavar="N", help="at most this many faces a picture")
 
-    limits = parser.add_argument_group("limits")
-    limits.add_argument("--max-bytes", type=positive, metavar="N", help="refuse larger files")
-    limits.add_argument("--max-pixels", type=positive, metavar="N", help="refuse pictures with more pixels")
-    limits.add_argument(
-        "--exact",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="decode every pixel, or large JPEGs at reduced scale: faster, and a little different (default: exact)",
-    )
+def _add(group: argparse._ArgumentGroup, option: Option) -> None:
+    flag = f"--{option.name.replace('_', '-')}"
+    if option.kind is bool:
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=option.help)
+    else:
+        group.add_argument(flag, type=_reader(option), metavar=option.metavar, help=option.help)
+
+
+def _reader(option: Option) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        value = option.kind(text)
+        if not option.allows(value):
+            raise argparse.ArgumentTypeError(f"{text} is not {option.range}")
+        return value
+
+    read.__name__ = {int: "whole number", float: "number"}.get(option.kind, "text")
+    return read
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..runtime.errors import ClassifierError, ImageError
+from ..runtime.errors import ClassifierError, DetectorNotFoundError, ImageError, Notice
+from ..runtime.options import from_flat
 from ..runtime.prediction import Prediction, Status
 from .inputs import STDIN, expand
 from .output import make_writer
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ..runtime.classifier import Classifier
     from .inputs import Item
 
-__all__ = ["DISCLAIMER", "load_options", "predictions", "run"]
+__all__ = ["DISCLAIMER", "NOTICES", "explained", "load_options", "predictions", "run"]
 
 DISCLAIMER = {
     "en": "A guess at how a person looks, not at who they are; it can be wrong.",
@@ -32,31 +33,35 @@ DISCLAIMER = {
 }
 
 
+NOTICES = {
+    Notice.BUILTIN_MODEL: (
+        "Using the small built-in model; a larger one from the Hub is recommended. To bring it: "
+        "pip install 'gender-classifier[export]' && gender-classifier export"
+    ),
+    Notice.NO_DETECTOR: (
+        "No face detector is installed, so whole pictures are classified; this model expects faces. "
+        "To install one: gender-classifier models add-detector"
+    ),
+}
+
+
 def load_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Turns the shared model options into keyword arguments of :func:`runtime.load`.
+    """Turns the shared model options into keyword arguments of :func:`runtime.load`, the model among them.
 
     Raises:
         ClassifierError: If the model named is in somebody else's layout and cannot be used.
     """
     from ..runtime.bundle.onnx_folder import open_model
-    from ..runtime.limits import Limits
 
-    named = {"max_bytes": arguments.max_bytes, "max_pixels": arguments.max_pixels}
-    return {
-        "model": open_model(arguments.model, variant=arguments.variant),
-        "variant": arguments.variant,
-        "provider": arguments.provider,
-        "threads": arguments.threads,
-        "threshold": arguments.threshold,
-        "limits": Limits(**{key: value for key, value in named.items() if value is not None}),
-        "exact": arguments.exact,
-        "faces": arguments.faces,
-        "detector": arguments.detector,
-        "detector_threshold": arguments.detector_threshold,
-        "detect_size": arguments.detect_size,
-        "min_face": arguments.min_face,
-        "max_faces": arguments.max_faces,
-    }
+    model = open_model(arguments.model, variant=arguments.variant)
+    return {"model": model, **vars(from_flat(vars(arguments)))}
+
+
+def explained(error: ClassifierError) -> str:
+    """Returns an error's sentence, with the command that helps where there is one."""
+    if isinstance(error, DetectorNotFoundError):
+        return f"{error} To install one: gender-classifier models add-detector"
+    return str(error)
 
 
 def predictions(
@@ -95,11 +100,11 @@ def run(arguments: argparse.Namespace) -> int:
     from ..runtime.classifier import load
 
     try:
-        classifier = load(**load_options(arguments), optimize=not _is_one_picture(arguments.paths))
+        classifier = load(**{**load_options(arguments), "optimize": not _is_one_picture(arguments.paths)})
         with ExitStack() as stack:
             return _run(arguments, classifier, stack)
     except ClassifierError as error:
-        say(str(error))
+        say(explained(error))
         return 2
 
 
@@ -114,7 +119,7 @@ def _is_one_picture(paths: list[str]) -> bool:
 def _run(arguments: argparse.Namespace, classifier: Classifier, stack: ExitStack) -> int:
     if not arguments.quiet:
         for notice in classifier.notices:
-            say(notice)
+            say(NOTICES[notice])
     items = expand(arguments.paths, recursive=arguments.recursive)
     tally = Tally(mixed=arguments.mixed)
     results = None
@@ -137,11 +142,18 @@ def _run(arguments: argparse.Namespace, classifier: Classifier, stack: ExitStack
         if writer is not None:
             writer.write(prediction)
         if not prediction.ok and (results is not None or arguments.form == "text"):
-            say(prediction.error or prediction.status.value)
+            say(_failure(prediction))
         if prediction.status is Status.OK:
             for write in side_outputs:
                 write(prediction)
     return 1 if tally.failed else 0
+
+
+def _failure(prediction: Prediction) -> str:
+    sentence = prediction.error or prediction.status.value
+    if prediction.status is Status.NO_FACE:
+        return f"{sentence} --no-faces classifies the whole picture all the same."
+    return sentence
 
 
 def _side_outputs(arguments: argparse.Namespace, classifier: Classifier) -> list[Any]:

@@ -13,54 +13,32 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from .errors import (
+    BundleError,
+    BundleIntegrityError,
+    ClassifierError,
+    DetectorError,
+    DetectorNotFoundError,
+    ImageError,
+    ManifestError,
+    ModelNotFoundError,
+    Notice,
+    OptionError,
+    ProviderUnavailableError,
+    UnsupportedHeadError,
+    UnsupportedProcessorError,
+    VariantNotFoundError,
+)
+from .options import Faces, Limits, Options
+from .prediction import UNCERTAIN, Person, Prediction, Status
+
 if TYPE_CHECKING:
     from .bundle.bundle import Bundle
     from .bundle.manifest import Manifest
     from .classifier import Classifier, load
-    from .errors import (
-        BundleError,
-        BundleIntegrityError,
-        ClassifierError,
-        DetectorError,
-        ImageError,
-        ManifestError,
-        ModelNotFoundError,
-        OptionError,
-        ProviderUnavailableError,
-        UnsupportedHeadError,
-        UnsupportedProcessorError,
-        VariantNotFoundError,
-    )
     from .faces.detector import Face
-    from .limits import Limits
-    from .prediction import UNCERTAIN, Person, Prediction, Status
 
 __version__ = "0.1.0"
-
-_HOME = {
-    "Bundle": "bundle.bundle",
-    "BundleError": "errors",
-    "BundleIntegrityError": "errors",
-    "Classifier": "classifier",
-    "ClassifierError": "errors",
-    "DetectorError": "errors",
-    "Face": "faces.detector",
-    "ImageError": "errors",
-    "Limits": "limits",
-    "Manifest": "bundle.manifest",
-    "ManifestError": "errors",
-    "ModelNotFoundError": "errors",
-    "OptionError": "errors",
-    "Person": "prediction",
-    "Prediction": "prediction",
-    "ProviderUnavailableError": "errors",
-    "Status": "prediction",
-    "UNCERTAIN": "prediction",
-    "UnsupportedHeadError": "errors",
-    "UnsupportedProcessorError": "errors",
-    "VariantNotFoundError": "errors",
-    "load": "classifier",
-}
 
 __all__ = [
     "UNCERTAIN",
@@ -70,13 +48,17 @@ __all__ = [
     "Classifier",
     "ClassifierError",
     "DetectorError",
+    "DetectorNotFoundError",
     "Face",
+    "Faces",
     "ImageError",
     "Limits",
     "Manifest",
     "ManifestError",
     "ModelNotFoundError",
+    "Notice",
     "OptionError",
+    "Options",
     "Person",
     "Prediction",
     "ProviderUnavailableError",
@@ -88,11 +70,19 @@ __all__ = [
     "load",
 ]
 
+_ON_FIRST_USE = {
+    "Bundle": "bundle.bundle",
+    "Classifier": "classifier",
+    "Face": "faces.detector",
+    "Manifest": "bundle.manifest",
+    "load": "classifier",
+}
+
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
+    if name not in _ON_FIRST_USE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    return getattr(importlib.import_module(f".{_ON_FIRST_USE[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -9,6 +9,7 @@ A wrong *call* (type, option, missing model) raises. A bad *picture* does not: i
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,9 +20,11 @@ __all__ = [
     "BundleIntegrityError",
     "ClassifierError",
     "DetectorError",
+    "DetectorNotFoundError",
     "ImageError",
     "ManifestError",
     "ModelNotFoundError",
+    "Notice",
     "OptionError",
     "ProviderUnavailableError",
     "UnsupportedHeadError",
@@ -44,6 +47,10 @@ class ModelNotFoundError(ClassifierError, FileNotFoundError):
     def __str__(self) -> str:
         # FileNotFoundError would otherwise show its (errno, strerror) pair.
         return str(self.args[0]) if self.args else ""
+
+
+class DetectorNotFoundError(ModelNotFoundError):
+    """Faces are asked for, and no face detector is installed."""
 
 
 class BundleError(ClassifierError, ValueError):
@@ -91,3 +98,15 @@ class ImageError(ClassifierError, OSError):
 
     def __reduce__(self) -> tuple[type[ImageError], tuple[Status, str]]:
         return (type(self), (self.status, self.message))
+
+
+class Notice(str, Enum):
+    """What a user should hear once about a classifier; not an error, and worded by the application."""
+
+    BUILTIN_MODEL = "builtin_model"
+    """No model was named, and the built-in one is in use; there are larger ones on the Hub."""
+    NO_DETECTOR = "no_detector"
+    """The model expects faces and no face detector is installed, so whole pictures are classified."""
+
+    def __str__(self) -> str:
+        return self.value

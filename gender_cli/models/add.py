@@ -314,10 +314,10 @@ def _run(bundle: Bundle, variant: str, say: Callable[[str], None]) -> None:
     from ...runtime.classifier import Classifier, Options
 
     classifier = Classifier(bundle, Options(variant=variant, faces=False))
-    pixels = np.stack([classifier.prepare(picture) for picture in _pictures()])
+    pixels = np.stack([classifier.pipeline.pixels(picture) for picture in _pictures()])
     where = f"The variant {variant} of {bundle.manifest.name}"
     try:
-        alone, together = classifier.logits(pixels[:1]), classifier.logits(pixels)
+        alone, together = classifier.network.logits(pixels[:1]), classifier.network.logits(pixels)
     except ClassifierError:
         raise
     except Exception as error:  # onnxruntime raises its own classes, which share no public base
@@ -327,7 +327,7 @@ def _run(bundle: Bundle, variant: str, say: Callable[[str], None]) -> None:
         raise BundleError(f"{where} gives {together.shape} for two pictures of {classes} classes.")
     if not np.isfinite(together).all():
         raise BundleError(f"{where} gives values that are no numbers.")
-    answer = classifier.answers(pixels[:1])[0]
+    answer = classifier.predict(_pictures()[0])
     say(f"{variant}: runs; a test picture without a person gave {answer.raw_label!r}, {answer.score:.3f}")
 
 

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ...runtime.errors import ClassifierError, OptionError
 from ...runtime.labels import FEMALE, MALE
+from ...runtime.options import flat
 from ...runtime.prediction import UNCERTAIN, Status
 from ..arguments import model_options
-from ..classify import load_options, predictions
+from ..classify import NOTICES, explained, load_options, predictions
 from ..inputs import expand, printable
 from ..stdio import say
 from ..tally import MIXED
 from .journal_format import SETTINGS
 from .options import FAILED, SortOptions, SortTally, resolve
 from .sorter import Sorter, open_journal, run_sort
-from .transfer import MODES, digest
+from .transfer import MODES
 from .undo import undo
 
 if TYPE_CHECKING:
@@ -58,8 +59,6 @@ _DEFAULTS: Mapping[str, Any] = {
     "keep_tree": False,
     "mixed": False,
     "recursive": True,
-    "exact": True,
-    "min_face": 0,
 }
 
 _KEYS = (FEMALE, MALE, UNCERTAIN, MIXED, FAILED, *(str(status) for status in Status if status is not Status.OK))
@@ -133,7 +132,7 @@ def run(arguments: argparse.Namespace) -> int:
         resolve(options)  # wrong use is told before a model is loaded
         return _sort(arguments, options)
     except ClassifierError as error:
-        say(str(error))
+        say(explained(error))
         return 2
 
 
@@ -199,8 +198,8 @@ def _sort(arguments: argparse.Namespace, options: SortOptions) -> int:
     classifier = load(**load_options(arguments))
     if not arguments.quiet:
         for notice in classifier.notices:
-            say(notice)
-    options = replace(options, model=_describe(classifier), settings=_settings(classifier, arguments.model))
+            say(NOTICES[notice])
+    options = replace(options, model=_describe(classifier), settings=_settings(classifier, arguments))
     with Sorter(options, report=say, plan=_print if options.dry_run else None) as sorter:
         items = expand(
             [sorter.start],
@@ -245,47 +244,34 @@ def _describe(classifier: Classifier) -> dict[str, Any]:
         "temperature": manifest.decision.temperature,
         "thresholds": manifest.decision.thresholds,
     }
-    detector = _detector(classifier)
+    detector = classifier.pipeline.detector
     return {
         "name": manifest.name,
         "revision": manifest.source.revision or manifest.source.digest,
         "variant": classifier.variant,
         "sha256": hashlib.sha256(json.dumps(rule, sort_keys=True).encode()).hexdigest(),
-        "detector": None if detector is None else digest(detector),
+        "detector": None if detector is None else detector.sha256,
     }
 
 
-def _settings(classifier: Classifier, named: str | None) -> dict[str, Any]:
-    """Returns the options that decide the answers, as they are in effect, by :data:`SETTINGS`."""
+def _settings(classifier: Classifier, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns the options that decide the answers, by :data:`SETTINGS`, as they are in effect."""
     from ...runtime.bundle.locate import MODEL_VARIABLE
-    from ...runtime.faces.detector import DEFAULT_DETECT_SIZE, DEFAULT_THRESHOLD
 
-    options = classifier.options
     folder = classifier.bundle.path.resolve()
-    named = named or os.environ.get(MODEL_VARIABLE)
-    own = {
-        # A name stays one; a folder is to be found from anywhere, and so is what was the default this time.
-        "model": named if named and Path(named).expanduser().resolve() != folder else str(folder),
-        "variant": classifier.variant,
-        "faces": classifier.finds_faces,
-        "detector": _detector(classifier),
-        "detector_threshold": DEFAULT_THRESHOLD if options.detector_threshold is None else options.detector_threshold,
-        "detect_size": options.detect_size or DEFAULT_DETECT_SIZE,
-        "max_bytes": options.limits.max_bytes,
-        "max_pixels": options.limits.max_pixels,
-    }
-    return {name: own[name] if name in own else getattr(options, name) for name in SETTINGS}
-
-
-def _detector(classifier: Classifier) -> str | None:
-    """Returns the path of the face detector in use."""
-    if not classifier.finds_faces:
-        return None
-    from ...runtime.faces.detector import installed
-
-    named = classifier.options.detector
-    path = Path(named) if named else installed()
-    return None if path is None else os.path.abspath(path.expanduser())
+    named = arguments.model or os.environ.get(MODEL_VARIABLE)
+    settings = flat(classifier.options)
+    settings |= {name: value for name in settings if (value := getattr(arguments, name, None)) is not None}
+    # A name stays one; a folder is to be found from anywhere, and so is what was the default this time.
+    settings["model"] = named if named and Path(named).expanduser().resolve() != folder else str(folder)
+    settings |= {"variant": classifier.variant, "faces": classifier.finds_faces}
+    if (detector := classifier.pipeline.detector) is not None:
+        settings |= {
+            "detector": os.path.abspath(detector.path),
+            "detector_threshold": detector.threshold,
+            "detect_size": detector.detect_size,
+        }
+    return {name: settings[name] for name in SETTINGS}
 
 
 def _epilogue(sorter: Sorter) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Any
 
+from ...runtime.options import PARTS, options_of
 from ..inputs import printable
 from ..resume import file_key
 
@@ -34,19 +35,16 @@ __all__ = [
 MODES = ("copy", "move", "hardlink", "symlink")
 """What can be done with each picture."""
 
+_TYPES: Mapping[type, tuple[type, ...]] = {float: (int, float)}
+
 SETTINGS: Mapping[str, tuple[type, ...]] = {
     "model": (str,),
-    "variant": (str,),
-    "threshold": (int, float),
-    "faces": (bool,),
-    "detector": (str,),
-    "detector_threshold": (int, float),
-    "detect_size": (int,),
-    "min_face": (int,),
-    "max_faces": (int,),
-    "max_bytes": (int,),
-    "max_pixels": (int,),
-    "exact": (bool,),
+    **{
+        option.name: _TYPES.get(option.kind, (option.kind,))
+        for part in PARTS
+        for _, option in options_of(part)
+        if option.decides
+    },
 }
 """The options, by their names on the command line, that decide the answers. Each may also be ``None``: not given."""
 

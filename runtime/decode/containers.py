@@ -10,7 +10,7 @@ import struct
 from typing import Any
 
 from ..errors import ImageError
-from ..limits import Limits
+from ..options import Limits
 from ..prediction import Status
 from .costs import check_pixels
 from .jpeg import has_one_scan

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..errors import ImageError
-from ..limits import Limits
+from ..options import Limits
 from ..prediction import Status
 
 __all__ = ["BYTES_PER_PIXEL", "MOST_NANOSECONDS", "check_pixels", "pixel_cost", "raised"]

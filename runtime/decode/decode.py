@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, Union, cast
 from PIL import Image
 
 from ..errors import ImageError, OptionError
-from ..limits import Limits
+from ..options import Limits
 from ..prediction import Status
 from .costs import check_pixels
 from .formats import open_picture

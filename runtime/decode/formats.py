@@ -15,7 +15,7 @@ from typing import IO, cast
 from PIL import Image, ImageFile
 
 from ..errors import ImageError
-from ..limits import Limits
+from ..options import Limits
 from ..prediction import Status
 from . import containers
 from .costs import check_pixels, pixel_cost

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from ..errors import ImageError
-from ..limits import Limits
+from ..options import Limits
 from ..prediction import Status
 from .costs import MOST_NANOSECONDS, raised
 from .opening import EndlessError, GuardedReader

@@ -11,7 +11,7 @@ from typing import IO, Any
 from PIL import ImageFile
 
 from ..errors import ImageError
-from ..limits import Limits
+from ..options import Limits
 from ..prediction import Status
 
 __all__ = [

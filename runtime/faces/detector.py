@@ -157,6 +157,21 @@ class Detector:
         return f"Detector({self._name!r}, {', '.join(f'{k}={v}' for k, v in asdict(self._options).items())})"
 
     @property
+    def path(self) -> str:
+        """The file it was loaded from."""
+        return self._name
+
+    @property
+    def threshold(self) -> float:
+        """Least score of a face."""
+        return self._options.threshold
+
+    @property
+    def detect_size(self) -> int:
+        """Longest side in pixels at which a large picture is searched."""
+        return self._options.detect_size
+
+    @property
     def sha256(self) -> str:
         """Digest of the detector's file."""
         return hashlib.sha256(self._model).hexdigest()

@@ -70,7 +70,7 @@ def test_pixels_and_probabilities(model_type: str, tmp_path: Path, hard_pictures
     assert np.ptp(answers[:, 0]) > 0.1, "the pictures get all the same answer, so the comparison says nothing"
     for picture, expected in zip(pictures, answers, strict=True):
         reference = original.pixels(picture)
-        pixels = classifier.prepare(picture)
+        pixels = classifier.pipeline.pixels(picture)
         ulp = np.spacing(np.maximum(np.abs(reference), np.abs(pixels)).astype(np.float32))
         assert (np.abs(reference - pixels) <= ulp).all(), picture.name
         prediction = classifier.predict(picture)

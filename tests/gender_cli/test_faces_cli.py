@@ -176,7 +176,7 @@ def test_copies_never_replace_a_file(run, photos, detector):
 
 def test_crops_are_what_the_model_saw(run, photos, detector, model):
     run("two.png", "--detector", detector, "--save-crops", "crops")
-    prediction = runtime.load(model, detector=detector).predict(photos / "two.png")
+    prediction = runtime.load(model, faces=runtime.Faces(detector)).predict(photos / "two.png")
     network = runtime.load(model, faces=False)
     for number, person in enumerate(prediction.people, 1):
         with Image.open(photos / f"crops/two-person{number}.png") as crop:

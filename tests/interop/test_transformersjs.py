@@ -60,7 +60,9 @@ def test_the_answers_are_those_of_the_runtime(models, answers, model):
     for variant in manifest.variants:
         classifier = runtime.load(models / model, variant=variant, faces=False)
         theirs = answers[model, variant]
-        ours = np.concatenate([classifier.logits(classifier.prepare(path)[np.newaxis]) for path in theirs])
+        ours = np.concatenate(
+            [classifier.network.logits(classifier.pipeline.pixels(path)[np.newaxis]) for path in theirs]
+        )
         # transformers.js knows neither the bundle's temperature nor its thresholds.
         expected = probabilities(ours, manifest.activation)
         raw = probabilities(np.array([one["logits"] for one in theirs.values()]), manifest.activation)

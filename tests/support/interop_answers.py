@@ -24,8 +24,8 @@ def main(request: str, out: str) -> None:
     arrays = {}
     for index, run in enumerate(asked["runs"]):
         classifier = runtime.load(run["model"], variant=run["variant"], faces=False, threads=1)
-        pixels = np.stack([classifier.prepare(path) for path in run["pictures"]])
-        arrays[f"logits{index}"] = classifier.logits(pixels)
+        pixels = np.stack([classifier.pipeline.pixels(path) for path in run["pictures"]])
+        arrays[f"logits{index}"] = classifier.network.logits(pixels)
     versions = {"onnxruntime": onnxruntime.__version__, "numpy": np.__version__, "Pillow": PIL.__version__}
     np.savez(out, versions=np.array(json.dumps(versions)), **arrays)
 

@@ -108,8 +108,8 @@ def js_table(scratch: Path) -> list[str]:
         classifier = runtime.load(root / BUILTIN.name, variant=variant, faces=False, exact=True)
         labels = [label.raw for label in classifier.manifest.labels]
         for kind in kinds:
-            pixels = np.stack([classifier.prepare(path) for path in kind.paths])
-            ours = probabilities(classifier.logits(pixels), classifier.manifest.activation)
+            pixels = np.stack([classifier.pipeline.pixels(path) for path in kind.paths])
+            ours = probabilities(classifier.network.logits(pixels), classifier.manifest.activation)
             theirs = np.array([[next(answers)["scores"]] for _ in kind.paths]).ravel()
             got = np.array([[scores[label] for label in labels] for scores in theirs])
             difference = np.abs(got - ours).max(axis=1)

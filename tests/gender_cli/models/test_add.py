@@ -614,7 +614,7 @@ class TestGraphs:
         assert variants["fp32"].quantization is None
         assert variants["int8"].quantization["mode"] == "dynamic"
         # Activations are scaled by the batch, so that the runtime has to run such a graph picture by picture.
-        assert runtime.load(models / "tiny", variant="int8")._chunk == 1
+        assert runtime.load(models / "tiny", variant="int8").network._step == 1
 
 
 class TestVariants:

@@ -18,7 +18,7 @@ from PIL import Image, ImageFile, ImageOps
 
 from gender_classifier.runtime.decode.decode import REDUCED_AT_LEAST, decode
 from gender_classifier.runtime.errors import ImageError, OptionError
-from gender_classifier.runtime.limits import Limits
+from gender_classifier.runtime.options import Limits
 from gender_classifier.runtime.prediction import Status
 from support import ROOT, shared
 

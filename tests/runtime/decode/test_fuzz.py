@@ -27,7 +27,7 @@ from PIL import Image
 
 from gender_classifier.runtime.decode.decode import decode
 from gender_classifier.runtime.errors import ImageError
-from gender_classifier.runtime.limits import Limits
+from gender_classifier.runtime.options import Limits
 from gender_classifier.runtime.prediction import Status
 
 SEED = 20_26

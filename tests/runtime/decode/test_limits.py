@@ -22,7 +22,7 @@ from gender_classifier.runtime.decode import jpeg as scans
 from gender_classifier.runtime.decode.decode import decode
 from gender_classifier.runtime.decode.opening import read_limited
 from gender_classifier.runtime.errors import ImageError
-from gender_classifier.runtime.limits import Limits
+from gender_classifier.runtime.options import Limits
 from gender_classifier.runtime.prediction import Status
 from support import ROOT
 

@@ -13,9 +13,17 @@ import pytest
 from PIL import Image, ImageDraw
 
 from gender_classifier import runtime
-from gender_classifier.runtime.errors import DetectorError, ModelNotFoundError, OptionError
+from gender_classifier.runtime import decision
+from gender_classifier.runtime.errors import (
+    DetectorError,
+    DetectorNotFoundError,
+    ModelNotFoundError,
+    Notice,
+    OptionError,
+)
 from gender_classifier.runtime.faces.crop import crop_face, crop_square, tilt
 from gender_classifier.runtime.faces.detector import DETECTOR_VARIABLE, Detector
+from gender_classifier.runtime.options import Faces
 from gender_classifier.runtime.prediction import Prediction, Status
 from support import TinyModel, shared, tiny_bundle
 from support.tiny_detector import red_detector, write_detector
@@ -45,7 +53,7 @@ def detector(home):
 
 @pytest.fixture(scope="module")
 def classifier(bundle, detector):
-    return runtime.load(bundle, detector=detector)
+    return runtime.load(bundle, faces=Faces(detector))
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +102,7 @@ def test_main_person_is_the_largest_face(home, bundle):
     grow = write_detector(home / "grow.onnx", {32: (matrix, bias)})
     image = photo((64, 64, BLACK), (320, 160, BLACK))
     ImageDraw.Draw(image).rectangle((320, 160, 351, 191), fill=(255, 255, 0))
-    prediction = runtime.load(bundle, detector=grow).predict(image)
+    prediction = runtime.load(bundle, faces=Faces(grow)).predict(image)
     assert [round(person.box[2] - person.box[0]) for person in prediction.people] == [64, 32]
     main, second = prediction.people
     assert main.probabilities != second.probabilities
@@ -109,7 +117,6 @@ def test_no_face_is_a_status_without_a_label(classifier, tmp_path):
     assert prediction.label is prediction.score is prediction.probabilities is None
     assert prediction.people == ()
     assert "empty.png" in prediction.error
-    assert "--no-faces" in prediction.error
 
 
 def test_faces_of_a_batch_come_back_to_their_pictures(classifier):
@@ -128,34 +135,36 @@ def test_faces_of_a_batch_come_back_to_their_pictures(classifier):
 
 def test_min_face_and_max_faces(bundle, detector):
     image = photo((64, 64, GREEN), (320, 160, GREEN))
-    assert len(runtime.load(bundle, detector=detector, max_faces=1).predict(image).people) == 1
-    assert len(runtime.load(bundle, detector=detector, min_face=31).predict(image).people) == 2
-    assert runtime.load(bundle, detector=detector, min_face=33).predict(image).status is Status.NO_FACE
+    assert len(runtime.load(bundle, faces=Faces(detector, limit=1)).predict(image).people) == 1
+    assert len(runtime.load(bundle, faces=Faces(detector, min_size=31)).predict(image).people) == 2
+    assert runtime.load(bundle, faces=Faces(detector, min_size=33)).predict(image).status is Status.NO_FACE
 
 
-def test_whole_picture_where_the_model_or_the_caller_says_so(bundle, whole, detector):
+def test_whole_picture_where_the_model_or_the_caller_says_so(bundle, whole, detector, monkeypatch):
     image = photo((64, 64, GREEN), ground=GREEN)
-    for classifier in (runtime.load(bundle, detector=detector, faces=False), runtime.load(whole, detector=detector)):
+    monkeypatch.setenv(DETECTOR_VARIABLE, str(detector))
+    for classifier in (runtime.load(bundle, faces=False), runtime.load(whole)):
         (person,) = classifier.predict(image).people
         assert person.box is None
         assert person.detection_score is None
         assert person.label == "male"
         assert classifier.notices == ()
-    (person,) = runtime.load(whole, detector=detector, faces=True).predict(image).people
-    assert person.box is not None
+    for faces in (True, Faces(limit=1)):
+        (person,) = runtime.load(whole, faces=faces).predict(image).people
+        assert person.box is not None
 
 
 def test_without_a_detector_the_whole_picture_and_one_notice(bundle):
     classifier = runtime.load(bundle)
     assert not classifier.finds_faces
-    (notice,) = classifier.notices
-    assert "models add-detector" in notice
+    assert classifier.notices == (Notice.NO_DETECTOR,)
     (person,) = classifier.predict(photo(ground=GREEN)).people
     assert (person.box, person.label) == (None, "male")
-    with pytest.raises(ModelNotFoundError, match="add-detector"):
+    with pytest.raises(DetectorNotFoundError, match="No face detector is installed"):
         classifier.detect(photo())
-    with pytest.raises(ModelNotFoundError, match="add-detector"):
-        runtime.load(bundle, faces=True)
+    for faces in (True, Faces(), Faces(limit=1)):
+        with pytest.raises(DetectorNotFoundError, match="No face detector is installed"):
+            runtime.load(bundle, faces=faces)
 
 
 def test_detector_named_by_the_environment(bundle, detector, monkeypatch, tmp_path):
@@ -171,9 +180,9 @@ def test_detector_named_by_the_environment(bundle, detector, monkeypatch, tmp_pa
 def test_wrong_detector_raises_when_loading(bundle, tmp_path):
     (tmp_path / "text.onnx").write_text("no network")
     with pytest.raises(DetectorError):
-        runtime.load(bundle, detector=tmp_path / "text.onnx")
+        runtime.load(bundle, faces=Faces(tmp_path / "text.onnx"))
     with pytest.raises(OptionError):
-        runtime.load(bundle, detector=tmp_path / "text.onnx", detect_size=3)
+        runtime.load(bundle, faces=Faces(tmp_path / "text.onnx", detect_size=3))
 
 
 def test_detect_gives_the_faces_alone(classifier, bundle, detector, tmp_path):
@@ -183,7 +192,7 @@ def test_detect_gives_the_faces_alone(classifier, bundle, detector, tmp_path):
     assert faces == Detector.load(detector).detect(image)
     assert len(faces) == 2
     with pytest.raises(ModelNotFoundError, match="faces=True"):
-        runtime.load(bundle, detector=detector, faces=False).detect(image)
+        runtime.load(bundle, faces=False).detect(image)
 
 
 def test_boxes_are_those_of_the_upright_picture(classifier, tmp_path):
@@ -195,6 +204,12 @@ def test_boxes_are_those_of_the_upright_picture(classifier, tmp_path):
     assert person.box == pytest.approx((64, 64, 96, 96), abs=0.01)
 
 
+def probability(classifier, values):
+    """Of the most probable class, for one input of the network."""
+    logits = classifier.network.logits(values[np.newaxis])
+    return decision.probabilities(logits, classifier.manifest.activation).max()
+
+
 def test_views_are_what_the_network_gets(classifier, bundle):
     image = photo((64, 64, GREEN), (608, 288, BLACK))
     prediction = classifier.predict(image)
@@ -202,8 +217,7 @@ def test_views_are_what_the_network_gets(classifier, bundle):
     assert [view.size for view in views] == [(16, 16)] * 2
     for view, person in zip(views, prediction.people, strict=True):
         values = (np.asarray(view, np.float32).transpose(2, 0, 1) / 255 - 0.5) / 0.5
-        (again,) = classifier.answers(values[None])
-        assert again.probabilities == pytest.approx(person.probabilities, abs=1e-5)
+        assert probability(classifier, values) == pytest.approx(person.score, abs=1e-5)
     whole = runtime.load(bundle, faces=False)
     (view,) = whole.views(image, whole.predict(image).people)
     assert view.size == (16, 16)
@@ -221,7 +235,7 @@ def tilted(home):
 def test_tilted_face_is_levelled_before_it_is_classified(bundle, tilted):
     image = Image.new("RGB", (320, 320), BLACK)
     ImageDraw.Draw(image).rectangle((160, 160, 191, 191), fill=(255, 0, 0))
-    classifier = runtime.load(bundle, detector=tilted)
+    classifier = runtime.load(bundle, faces=Faces(tilted))
     prediction = classifier.predict(image)
     (face,) = classifier.detect(image)
     assert tilt(face.landmarks) == pytest.approx(30, abs=0.1)
@@ -230,10 +244,10 @@ def test_tilted_face_is_levelled_before_it_is_classified(bundle, tilted):
     # What is saved for people to look at is turned as well.
     (view,) = classifier.views(image, prediction.people)
     values = (np.asarray(view, np.float32).transpose(2, 0, 1) / 255 - 0.5) / 0.5
-    assert classifier.answers(values[None])[0].probabilities == pytest.approx(prediction.probabilities, abs=1e-5)
+    assert probability(classifier, values) == pytest.approx(prediction.score, abs=1e-5)
     assert (
         np.asarray(view).tobytes()
-        != np.asarray(classifier.processor.geometry(crop_square(image, face.box, 0.5))).tobytes()
+        != np.asarray(classifier.pipeline.processor.geometry(crop_square(image, face.box, 0.5))).tobytes()
     )
 
 
@@ -277,7 +291,7 @@ def test_face_that_is_nearly_level_is_cut_as_in_training():
 
 
 def test_pickled_classifier_finds_the_same_faces(bundle, detector):
-    classifier = runtime.load(bundle, detector=detector, detector_threshold=0.5, detect_size=800, max_faces=1)
+    classifier = runtime.load(bundle, faces=Faces(detector, threshold=0.5, detect_size=800, limit=1))
     again = pickle.loads(pickle.dumps(classifier))
     image = photo((64, 64, GREEN), (320, 160, GREEN))
     assert again.predict(image) == classifier.predict(image)
@@ -295,6 +309,6 @@ def test_prediction_as_json_types(classifier):
 def test_people_of_photographs(bundle, name, count):
     """The counts were made by a person who looked at the pictures; docs/faces.md has all of them."""
     path = shared("detector/yunet_n_640_640.onnx")
-    prediction = runtime.load(bundle, detector=path).predict(shared(f"photos/{name}.jpg"))
+    prediction = runtime.load(bundle, faces=Faces(path)).predict(shared(f"photos/{name}.jpg"))
     assert len(prediction.people) == count
     assert prediction.status is (Status.OK if count else Status.NO_FACE)
