@@ -74,6 +74,8 @@ def answer(
 def collect(classifier: Classifier, rows: pd.DataFrame, views: Iterable[str | Image.Image | None]) -> Outcome:
     """Runs the model on one view per row; ``None`` stands for a picture without a face.
 
+    A labelled picture is of one person, so the largest face's answer counts.
+
     Returns:
         The outcome; every row is either among ``rows`` or counted in ``failed``.
     """
@@ -108,7 +110,7 @@ def collect(classifier: Classifier, rows: pd.DataFrame, views: Iterable[str | Im
     )
     chosen = chosen.assign(
         probability_female=answers.probability,
-        label=[each.label for each in answered],
+        label=[each.people[0].label for each in answered],
         confidence=answers.confidence,
     )
     return Outcome(chosen, answers, dict(sorted(failed.items())), probabilities)
@@ -170,9 +172,9 @@ def female_share(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float
 
 
 def _both(prediction: Prediction) -> tuple[float, ...]:
-    assert prediction.probabilities is not None
-    return tuple(prediction.probabilities[name] for name in CLASSES)
+    return tuple(prediction.people[0].probabilities[name] for name in CLASSES)
 
 
 def _given(prediction: Prediction) -> int:
-    return CLASSES.index(prediction.label) if prediction.label in CLASSES else UNANSWERED
+    label = prediction.people[0].label
+    return CLASSES.index(label) if label in CLASSES else UNANSWERED

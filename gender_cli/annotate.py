@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..runtime.decode.decode import decode
 from ..runtime.errors import ImageError, OptionError
-from ..runtime.labels import display
 from ..runtime.prediction import UNCERTAIN
+from .words import display
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -49,7 +49,7 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     groups = (model, parser.add_argument_group("faces"), parser.add_argument_group("limits"))
     for group, part in zip(groups, PARTS, strict=True):
         for _, option in options_of(part):
-            _add(groups[1] if option.name == "faces" else group, option)
+            _add(groups[1] if option.name in ("faces", "main") else group, option)
     model.add_argument(
         "--batch-size", type=positive, default=8, metavar="N", help="pictures per run of the network (default: 8)"
     )
@@ -62,6 +62,8 @@ def _add(group: argparse._ArgumentGroup, option: Option) -> None:
     flag = f"--{option.name.replace('_', '-')}"
     if option.kind is bool:
         group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=option.help)
+    elif option.choices:
+        group.add_argument(flag, choices=option.choices, help=option.help)
     else:
         group.add_argument(flag, type=_reader(option), metavar=option.metavar, help=option.help)
 
@@ -104,7 +106,6 @@ def build_parser() -> argparse.ArgumentParser:
     output.add_argument("--resume", action="store_true", help="skip the pictures that --output already holds")
     output.add_argument("--annotate", type=Path, metavar="DIR", help="write copies with boxes and words drawn on")
     output.add_argument("--save-crops", type=Path, metavar="DIR", help="write what the model really saw")
-    output.add_argument("--mixed", action="store_true", help="count pictures whose people differ as mixed")
     output.add_argument("-q", "--quiet", action="store_true", help="no notices, no progress, no tally on stderr")
 
     model_options(parser)

@@ -121,7 +121,7 @@ def _run(arguments: argparse.Namespace, classifier: Classifier, stack: ExitStack
         for notice in classifier.notices:
             say(NOTICES[notice])
     items = expand(arguments.paths, recursive=arguments.recursive)
-    tally = Tally(mixed=arguments.mixed)
+    tally = Tally()
     results = None
     if arguments.output is not None:
         results = stack.enter_context(ResultsFile(arguments.output, resume=arguments.resume, tally=tally))
@@ -141,19 +141,12 @@ def _run(arguments: argparse.Namespace, classifier: Classifier, stack: ExitStack
             results.append(prediction)
         if writer is not None:
             writer.write(prediction)
-        if not prediction.ok and (results is not None or arguments.form == "text"):
-            say(_failure(prediction))
+        if prediction.status.failed and (results is not None or arguments.form == "text"):
+            say(prediction.error or prediction.status.value)
         if prediction.status is Status.OK:
             for write in side_outputs:
                 write(prediction)
     return 1 if tally.failed else 0
-
-
-def _failure(prediction: Prediction) -> str:
-    sentence = prediction.error or prediction.status.value
-    if prediction.status is Status.NO_FACE:
-        return f"{sentence} --no-faces classifies the whole picture all the same."
-    return sentence
 
 
 def _side_outputs(arguments: argparse.Namespace, classifier: Classifier) -> list[Any]:

@@ -8,9 +8,9 @@ import json
 import os
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
-from ..runtime.labels import display
 from ..runtime.prediction import UNCERTAIN
 from .inputs import printable
+from .words import display
 
 if TYPE_CHECKING:
     from ..runtime.prediction import Person, Prediction
@@ -124,7 +124,7 @@ class _TextWriter:
         self._full, self._empty = ("█", "░") if _can_write(stream, "█░") else ("#", ".")
 
     def write(self, prediction: Prediction) -> None:
-        if not prediction.ok:
+        if prediction.status.failed:
             return  # the sentence goes to stderr: stdout carries answers only
         lines = [f"{printable(prediction.path or '-')}: {self._headline(prediction)}"]
         several = len(prediction.people) > 1
@@ -139,9 +139,10 @@ class _TextWriter:
         pass
 
     def _headline(self, prediction: Prediction) -> str:
-        main = prediction.people[0]
+        if not prediction.people:
+            return display(prediction.status.value, self._lang)
         if len(prediction.people) == 1:
-            return self._answer(main)
+            return self._answer(prediction.people[0])
         people = "personnes" if self._lang == "fr" else "people"
         return f"{len(prediction.people)} {people}"
 

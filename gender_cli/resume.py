@@ -14,13 +14,13 @@ import os
 import re
 import stat
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 from ..runtime.errors import OptionError
-from ..runtime.prediction import UNCERTAIN, Prediction, Status
+from ..runtime.prediction import Prediction, Status
 from .inputs import STDIN, printable
 from .jsonl import WriteError, lock, write_line
-from .tally import MIXED, Tally
+from .tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -102,8 +102,7 @@ class ResultsFile:
                 del self._known[key], self._repeated[key]
             if self._tally is not None:
                 self._tally.held += 1
-                failed = known in _FAILURES
-                (self._tally.failures if failed else self._tally.answers)[known] += 1
+                self._tally.count(known)
 
     def append(self, prediction: Prediction) -> None:
         """Writes the prediction of the next input that :meth:`missing` yielded.
@@ -178,7 +177,7 @@ class ResultsFile:
             if set(data) != _FIELDS or not isinstance(data["path"], str):
                 raise self._foreign(number)
             stamp = None if stamp is None else {"size": int(stamp["size"]), "mtime_ns": int(stamp["mtime_ns"])}
-            known = self._outcome(data)
+            known = str(data["label"]) if Status(data["status"]) is Status.OK else str(Status(data["status"]))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise self._foreign(number) from error
         key, digest = file_key(data["path"], None, None), _digest(stamp)
@@ -189,14 +188,6 @@ class ResultsFile:
             self._repeated.pop(key, None)
         self._known[key] = (digest, known)
         self.held += 1
-
-    def _outcome(self, data: dict[str, Any]) -> str:
-        status = Status(data["status"])
-        if status is not Status.OK:
-            return str(status)
-        labels = {person["label"] for person in data["people"]} - {UNCERTAIN}
-        mixed = self._tally is not None and self._tally.mixed
-        return MIXED if mixed and len(labels) > 1 else str(data["label"])
 
     def _foreign(self, number: int) -> OptionError:
         return OptionError(
@@ -211,8 +202,6 @@ _ENDINGS = tuple(
     for start in range(len(ending))
 )
 """What can follow the place where the start of a line was torn, up to where :data:`_TORN` ends."""
-
-_FAILURES = frozenset(status.value for status in Status) - {Status.OK.value}
 
 
 def _stamp(path: str) -> dict[str, int] | None:

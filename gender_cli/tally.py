@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ..runtime.labels import display
-from ..runtime.prediction import UNCERTAIN, Prediction
+from ..runtime.labels import FEMALE, MALE
+from ..runtime.prediction import MIXED, UNCERTAIN, Prediction, Status
+from .words import counted, phrase
 
-__all__ = ["MIXED", "Tally", "outcome"]
+__all__ = ["Tally", "outcome"]
 
-MIXED = "mixed"
-"""Shown in place of a label when the people of one photograph differ, where that is asked for."""
+_LAST = (MIXED, UNCERTAIN, Status.NO_FACE.value)
+_FAILURES = frozenset(status.value for status in Status if status.failed)
 
 
 @dataclass
@@ -19,23 +20,22 @@ class Tally:
     """Counts what became of the pictures of a run.
 
     Attributes:
-        mixed: Whether a picture whose people differ counts as :data:`MIXED` instead of its main person's label.
-        answers: Classified pictures by label, ``uncertain`` and ``mixed`` among them.
-        failures: Pictures that were not classified, by status.
+        answers: Answered pictures by label, ``mixed``, ``uncertain`` and ``no_face`` among them.
+        failures: Pictures that failed, by status.
         held: How many of them an earlier run had answered.
     """
 
-    mixed: bool = False
     answers: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     held: int = 0
 
     def add(self, prediction: Prediction) -> None:
         """Counts one prediction."""
-        if prediction.ok:
-            self.answers[outcome(prediction, mixed=self.mixed)] += 1
-        else:
-            self.failures[prediction.status.value] += 1
+        self.count(outcome(prediction))
+
+    def count(self, word: str) -> None:
+        """Counts one picture by its :func:`outcome`."""
+        (self.failures if word in _FAILURES else self.answers)[word] += 1
 
     @property
     def total(self) -> int:
@@ -44,45 +44,21 @@ class Tally:
 
     @property
     def failed(self) -> int:
-        """How many of them were not classified."""
+        """How many of them have no answer."""
         return self.failures.total()
 
     def sentence(self, language: str = "en") -> str:
-        """Returns the tally for people, as in ``12 pictures: 7 woman, 4 man, 1 failed (1 unreadable)``."""
-        words = _WORDS[language]
-        labels = sorted(self.answers, key=lambda label: (label in (UNCERTAIN, MIXED), label))
-        parts = [f"{self.answers[label]} {display(label, language)}" for label in labels]
+        """Returns the tally for people: ``12 pictures: 7 women, 4 men, 1 failed (1 unreadable).`` is one."""
+        order = [FEMALE, MALE, *sorted(set(self.answers) - {FEMALE, MALE, *_LAST}), *_LAST]
+        parts = [counted(language, f"pictures.{one}", self.answers[one]) for one in order if self.answers[one]]
         if self.failed:
-            statuses = ", ".join(f"{count} {status}" for status, count in sorted(self.failures.items()))
-            parts.append(words.failed.format(count=self.failed, statuses=statuses))
-        text = f"{self.total} {words.picture if self.total == 1 else words.pictures}"
-        text += f"{words.colon}{', '.join(parts)}" if parts else ""
-        return f"{text}{words.held.format(count=self.held)}." if self.held else f"{text}."
+            reasons = ", ".join(counted(language, f"failed.{one}", n) for one, n in sorted(self.failures.items()))
+            parts.append(counted(language, "pictures.failed", self.failed, reasons=reasons))
+        text = counted(language, "pictures", self.total)
+        text += f"{phrase(language, 'colon')}{', '.join(parts)}" if parts else ""
+        return f"{text}{counted(language, 'pictures.held', self.held)}." if self.held else f"{text}."
 
 
-def outcome(prediction: Prediction, *, mixed: bool) -> str:
-    """Returns the one word for a prediction: its status if it failed, else its label, or :data:`MIXED`.
-
-    People who are ``uncertain`` make no picture mixed: only two different answers do.
-    """
-    if not prediction.ok:
-        return prediction.status.value
-    labels = {person.label for person in prediction.people} - {UNCERTAIN}
-    return MIXED if mixed and len(labels) > 1 else str(prediction.label)
-
-
-@dataclass(frozen=True)
-class _Words:
-    """The words of a tally in one language."""
-
-    picture: str
-    pictures: str
-    colon: str
-    failed: str
-    held: str
-
-
-_WORDS = {
-    "en": _Words("picture", "pictures", ": ", "{count} failed ({statuses})", "; {count} of them held already"),
-    "fr": _Words("image", "images", " : ", "{count} en échec ({statuses})", " ; dont {count} déjà connues"),
-}
+def outcome(prediction: Prediction) -> str:
+    """Returns the one word for a prediction: its label, else its status."""
+    return prediction.label if prediction.label is not None else prediction.status.value

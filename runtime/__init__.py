@@ -30,7 +30,7 @@ from .errors import (
     VariantNotFoundError,
 )
 from .options import Faces, Limits, Options
-from .prediction import UNCERTAIN, Person, Prediction, Status
+from .prediction import MIXED, UNCERTAIN, Person, Prediction, Status
 
 if TYPE_CHECKING:
     from .bundle.bundle import Bundle
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "MIXED",
     "UNCERTAIN",
     "Bundle",
     "BundleError",

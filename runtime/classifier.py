@@ -6,6 +6,7 @@ import inspect
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from . import decision
 from .bundle import locate
 from .bundle.bundle import Bundle, is_bundle
 from .errors import DetectorNotFoundError, ImageError, Notice, OptionError
+from .identity import identity_of
 from .network import Network
 from .options import Options
 from .pipeline import Pipeline, Prepared, Region, batched, ordered_map
@@ -69,6 +71,16 @@ class Classifier:
     def variant(self) -> str:
         """Name of the variant in use."""
         return self.options.variant or self.manifest.default_variant
+
+    @cached_property
+    def identity(self) -> str:
+        """What answers: model, variant, and 12 hex digits over everything that decides the answers.
+
+        These are the weights, the processor, the labels and the decision rule in effect, the detector, and the options
+        that choose what is looked at. What decides only how fast answers come (provider, threads) is left out.
+        """
+        detector = self.pipeline.detector
+        return identity_of(self.bundle, self.options, None if detector is None else detector.sha256)
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -194,10 +206,13 @@ class Classifier:
         taken = iter(people)
         for one in group:
             if one.failure is not None:
-                results.append(Prediction.failed(one.path, one.failure.status, one.failure.message))
+                failure = one.failure
+                results.append(Prediction.failed(one.path, failure.status, failure.message, model=self.identity))
             else:
                 mine = tuple(next(taken) for _ in one.regions)
-                results.append(Prediction.from_people(one.path, mine))
+                results.append(
+                    Prediction.from_people(one.path, mine, size=one.size, model=self.identity, main=self.options.main)
+                )
         return results
 
     def __reduce__(self) -> tuple[Any, ...]:

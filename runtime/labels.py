@@ -1,6 +1,6 @@
-"""The gender vocabulary: what a model's own label words mean, and the words shown to people.
+"""Reads what a model's own label words mean.
 
-This is the one place that knows gender words. It imports nothing heavy: the command line reads it to build its help.
+It imports nothing heavy: the command line reads it to build its help.
 """
 
 from __future__ import annotations
@@ -17,12 +17,8 @@ if TYPE_CHECKING:
     Activation = Literal["softmax", "sigmoid", "single_logit"]
 
 __all__ = [
-    "DISPLAY",
     "FEMALE",
-    "LANGUAGES",
     "MALE",
-    "UNCERTAIN",
-    "display",
     "meaning_of",
     "meanings",
     "parse_label_map",
@@ -32,15 +28,6 @@ __all__ = [
 
 FEMALE = "female"
 MALE = "male"
-UNCERTAIN = "uncertain"
-
-LANGUAGES = ("en", "fr")
-
-DISPLAY: dict[str, dict[str, str]] = {
-    "en": {FEMALE: "woman", MALE: "man", UNCERTAIN: "uncertain"},
-    "fr": {FEMALE: "femme", MALE: "homme", UNCERTAIN: "incertain"},
-}
-"""The words shown to people, by language. Machine formats never use them."""
 
 # Words of the labels seen on the Hub: "woman", "women", "female", "Female ♀", "female portrait", "Human Female",
 # "random woman" and their counterparts. "female" contains "male" and "woman" contains "man", so labels are compared
@@ -53,17 +40,6 @@ _WORDS: tuple[tuple[str, frozenset[str]], ...] = (
 # "male child" or "not female" must not pass for "male" and "female".
 _NEUTRAL = frozenset({"face", "human", "person", "portrait", "random"})
 _ATTRIBUTES = frozenset({"age", "ages", "gender", "sex", "year", "years"})
-
-
-def display(meaning: str, language: str = "en") -> str:
-    """Returns the word shown to people for a meaning; a meaning without one is shown as it is.
-
-    Raises:
-        OptionError: If the language is not one of :data:`LANGUAGES`.
-    """
-    if language not in DISPLAY:
-        raise OptionError(f"{language!r} is not one of the languages {', '.join(LANGUAGES)}")
-    return DISPLAY[language].get(meaning, meaning)
 
 
 def _words(raw: str) -> list[str]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from .errors import OptionError
+from .prediction import Main
 
 __all__ = ["PARTS", "Faces", "Limits", "Option", "Options", "flat", "from_flat", "options_of"]
 
@@ -27,6 +28,7 @@ class Option:
         metavar: What the help calls its value.
         least: Smallest value.
         most: Largest value.
+        choices: The values allowed; any if empty.
         decides: Whether it can change an answer. The others decide how fast it comes.
     """
 
@@ -36,15 +38,20 @@ class Option:
     metavar: str | None = None
     least: float | None = None
     most: float | None = None
+    choices: tuple[str, ...] = ()
     decides: bool = True
 
     @property
     def range(self) -> str:
         """The values allowed, in words."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
         return f"{self.least} or more" if self.most is None else f"from {self.least} to {self.most}"
 
     def allows(self, value: Any) -> bool:
         """Whether a value is of the option's kind and within its range."""
+        if self.choices:
+            return value in self.choices
         if self.kind not in (int, float):
             return True
         if isinstance(value, bool) or not isinstance(value, (int, float) if self.kind is float else int):
@@ -151,6 +158,7 @@ class Options:
         threads: Intra-op threads; by default from CPU affinity and cgroup quota, at most four.
         faces: Look for faces (``True``, or a :class:`Faces` that says how), take the whole picture (``False``), or as
             the bundle says (``None``).
+        main: Answer for one person of each picture, ``largest`` (face) or ``central``; for all of them unless given.
         limits: Largest file and picture that are decoded.
         exact: Decode every pixel. ``False`` decodes large JPEGs at a reduced scale when whole pictures are classified:
             decoding is about one and a half times faster, and a probability moves by up to some hundredths
@@ -189,6 +197,12 @@ class Options:
         "faces",
         "find the faces and classify each, or take the whole picture (default: as the model wants)",
         kind=bool,
+    )
+    main: Main | None = _option(  # noqa: RUF009
+        None,
+        "main",
+        "answer for one person a picture: the largest face, or the one nearest to the centre (default: for all)",
+        choices=get_args(Main),
     )
     limits: Limits = field(default_factory=Limits)
     exact: bool = _option(

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .decode.decode import decode
-from .decode.opening import shown
 from .errors import DetectorNotFoundError, ImageError, UnsupportedProcessorError
 from .faces.crop import crop_face
 from .options import Faces, Options
-from .prediction import Box, Status
+from .prediction import Box
 from .processors.processor import Processor
 
 if TYPE_CHECKING:
@@ -61,9 +60,10 @@ WHOLE = Region()
 
 @dataclass(frozen=True)
 class Prepared:
-    """One decoded input: its regions and their tensors (regions, 3, H, W), or the failure."""
+    """One decoded input: its width and height, its regions and their tensors (regions, 3, H, W); or the failure."""
 
     path: str | None
+    size: tuple[int, int] | None = None
     regions: tuple[Region, ...] = ()
     tensors: NDArray[np.float32] | None = None
     failure: ImageError | None = None
@@ -110,10 +110,9 @@ class Pipeline:
             picture = self.decode(image)
         except ImageError as error:
             return Prepared(path, failure=error)
+        size = picture.info.get("full_size", picture.size)
         regions = self.regions(picture)
-        if not regions:
-            return Prepared(path, failure=ImageError(Status.NO_FACE, _no_face(path)))
-        return Prepared(path, regions, self.tensors(picture, regions))
+        return Prepared(path, size, regions, self.tensors(picture, regions) if regions else None)
 
     def decode(self, image: ImageInput) -> Image.Image:
         """Returns the upright RGB picture; a large JPEG at reduced scale where that is allowed and no face is cut out.
@@ -180,11 +179,6 @@ def _load_detector(faces: Faces, *, required: bool) -> Detector | None:
 
 def _longer_side(box: Box) -> float:
     return max(box[2] - box[0], box[3] - box[1])
-
-
-def _no_face(path: str | None) -> str:
-    what = f"{shown(path)}: no" if path is not None else "No"
-    return f"{what} face was found."
 
 
 def ordered_map(function: Callable[[In], Out], items: Iterable[In], *, workers: int, ahead: int) -> Iterator[Out]:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["UNCERTAIN", "Box", "Person", "Prediction", "Status"]
+__all__ = ["MIXED", "UNCERTAIN", "Box", "Main", "Person", "Prediction", "Status"]
 
 UNCERTAIN = "uncertain"
 """The label shown when no class reaches its threshold."""
+
+MIXED = "mixed"
+"""The label of a picture whose people's answers differ."""
+
+Main = Literal["largest", "central"]
+"""Which one person a picture's answer is that of: the largest face, or the one nearest to the picture's centre."""
 
 Box = tuple[float, float, float, float]
 """``(x0, y0, x1, y1)`` in pixels of the upright picture; ``x1`` and ``y1`` are exclusive."""
 
 
 class Status(str, Enum):
-    """What became of one input. Everything but ``OK`` is a failure of that input alone."""
+    """What became of one input. ``OK`` and ``NO_FACE`` are answers, any other is a failure of that input alone."""
 
     OK = "ok"
     NOT_FOUND = "not_found"
@@ -30,10 +36,15 @@ class Status(str, Enum):
     TOO_LARGE = "too_large"
     """Over the limit on bytes or on pixels; nothing was decoded."""
     NO_FACE = "no_face"
-    """The model wants faces and the detector found none."""
+    """Faces were looked for, and there is none."""
 
     def __str__(self) -> str:
         return self.value
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no answer: neither a label nor that the picture shows no face."""
+        return self not in (Status.OK, Status.NO_FACE)
 
 
 @dataclass(frozen=True)
@@ -72,18 +83,24 @@ class Person:
 class Prediction:
     """The answer for one input.
 
-    ``label``, ``score``, ``probabilities`` and ``raw_label`` are those of the main person (the largest face), and
-    ``None`` when ``status`` is not ``ok``.
+    The answer for a picture is that of all its people: the label that every sure answer has, :data:`MIXED` if sure
+    answers differ, :data:`UNCERTAIN` if none is sure. With ``load(main=...)`` it is that of one person.
 
     Attributes:
         path: The path as it was given, or ``None`` for bytes, streams, pictures and arrays.
         status: What became of the input.
-        error: A sentence for people when the status is not ``ok``, else ``None``.
-        label: ``female``, ``male`` (or the bundle's own meanings), or ``uncertain``.
-        score: Calibrated probability, in [0, 1], of the most probable class.
-        probabilities: Calibrated probability of every class, by meaning.
-        raw_label: The most probable class in the model's own words.
-        people: One entry per person, largest face first; exactly one with ``box=None`` for a whole-picture answer.
+        error: A sentence for people when the input failed, else ``None``.
+        label: ``female``, ``male`` (or the bundle's own meanings), ``mixed`` or ``uncertain``; ``None`` unless ``ok``.
+        score: Calibrated probability, in [0, 1], of that person's most probable class; the least of the people whose
+            answers make the label, when they are several.
+        probabilities: Calibrated probability of every class, by meaning; ``None`` when the answer is that of several.
+        raw_label: The most probable class in the model's own words; ``None`` when the answer is that of several.
+        people: One entry per person, largest face first, but the one chosen by ``main`` before all; exactly one with
+            ``box=None`` for a whole-picture answer.
+        width: Pixels of the upright picture, or ``None`` where it could not be decoded.
+        height: Likewise.
+        model: What answered: name, variant and 12 hex digits that stand for everything that decides the answers
+            (:attr:`Classifier.identity`).
     """
 
     path: str | None
@@ -94,6 +111,9 @@ class Prediction:
     probabilities: dict[str, float] | None = None
     raw_label: str | None = None
     people: tuple[Person, ...] = ()
+    width: int | None = None
+    height: int | None = None
+    model: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -101,29 +121,50 @@ class Prediction:
         return self.status is Status.OK
 
     @classmethod
-    def from_people(cls, path: str | None, people: tuple[Person, ...]) -> Prediction:
-        """Builds an ``ok`` prediction; the first person is the main one.
+    def from_people(
+        cls,
+        path: str | None,
+        people: tuple[Person, ...],
+        *,
+        size: tuple[int, int] | None = None,
+        model: str | None = None,
+        main: Main | None = None,
+    ) -> Prediction:
+        """Builds the answer for a picture from those for its people; without people its status is ``no_face``.
 
-        Raises:
-            ValueError: If ``people`` is empty.
+        Args:
+            path: As it was given.
+            people: Largest face first.
+            size: Width and height of the upright picture.
+            model: The classifier's identity.
+            main: Whose answer is the picture's; everyone's when left out.
         """
+        width, height = size or (None, None)
         if not people:
-            raise ValueError("a prediction with status ok has at least one person")
-        main = people[0]
+            return cls(path, Status.NO_FACE, width=width, height=height, model=model)
+        if main == "central" and size is not None:
+            chosen = min(people, key=lambda person: _from_centre(person, size))
+            people = (chosen, *(person for person in people if person is not chosen))
+        asked = people if main is None else people[:1]
+        label, score = _together(asked)
+        one = asked[0] if len(asked) == 1 else None
         return cls(
             path=path,
             status=Status.OK,
-            label=main.label,
-            score=main.score,
-            probabilities=dict(main.probabilities),
-            raw_label=main.raw_label,
+            label=label,
+            score=score,
+            probabilities=None if one is None else dict(one.probabilities),
+            raw_label=None if one is None else one.raw_label,
             people=people,
+            width=width,
+            height=height,
+            model=model,
         )
 
     @classmethod
-    def failed(cls, path: str | None, status: Status, error: str) -> Prediction:
+    def failed(cls, path: str | None, status: Status, error: str, *, model: str | None = None) -> Prediction:
         """Builds the result of an input that could not be classified."""
-        return cls(path=path, status=status, error=error)
+        return cls(path=path, status=status, error=error, model=model)
 
     def asdict(self) -> dict[str, Any]:
         """Returns plain JSON types, with exactly the fields of this class."""
@@ -136,4 +177,23 @@ class Prediction:
             "probabilities": None if self.probabilities is None else dict(self.probabilities),
             "raw_label": self.raw_label,
             "people": [person.asdict() for person in self.people],
+            "width": self.width,
+            "height": self.height,
+            "model": self.model,
         }
+
+
+def _together(people: tuple[Person, ...]) -> tuple[str, float]:
+    """Returns the label of several people, and the least score of those whose answers make it."""
+    sure = [person for person in people if person.label != UNCERTAIN]
+    labels = {person.label for person in sure}
+    score = min(person.score for person in sure or people)
+    return (labels.pop() if len(labels) == 1 else MIXED if labels else UNCERTAIN), score
+
+
+def _from_centre(person: Person, size: tuple[int, int]) -> float:
+    """Returns the squared distance of a face's centre to the picture's, in pixels."""
+    if person.box is None:
+        return 0.0
+    x0, y0, x1, y1 = person.box
+    return ((x0 + x1 - size[0]) / 2) ** 2 + ((y0 + y1 - size[1]) / 2) ** 2

@@ -16,12 +16,13 @@ def names(heading: str) -> list[list[str]]:
     """First cells of each table of a section, in order."""
     section = PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     tables = re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE)
-    return [re.findall(r"^\| `?([\w.]+)`? \|", table, re.MULTILINE)[1:] for table in tables]
+    cells = [re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)[1:] for table in tables]
+    return [[name for cell in table for name in re.findall(r"[\w.]+", cell)] for table in cells]
 
 
 def test_fields() -> None:
     whole, person = names("One result per picture")
-    assert whole == list(Prediction.failed(None, Status.NO_FACE, "").asdict())
+    assert whole == list(Prediction.from_people(None, ()).asdict())
     more = {"label", "score", "probabilities", "raw_label"}
     assert set(person) | more == set(Person(None, None, "", 0.0, {}, "").asdict())
 

@@ -10,7 +10,7 @@ from typing import Any
 from ...runtime.bundle import locate
 from ...runtime.bundle.manifest import MANIFEST_NAME, Manifest
 from ...runtime.errors import ClassifierError, ManifestError, ModelNotFoundError
-from ...runtime.labels import display
+from ..words import display
 
 __all__ = [
     "Installed",

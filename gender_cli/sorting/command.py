@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, cast
 from ...runtime.errors import ClassifierError, OptionError
 from ...runtime.labels import FEMALE, MALE
 from ...runtime.options import flat
-from ...runtime.prediction import UNCERTAIN, Status
+from ...runtime.prediction import MIXED, UNCERTAIN, Status
 from ..arguments import model_options
 from ..classify import NOTICES, explained, load_options, predictions
 from ..inputs import expand, printable
 from ..stdio import say
-from ..tally import MIXED
 from .journal_format import SETTINGS
 from .options import FAILED, SortOptions, SortTally, resolve
 from .sorter import Sorter, open_journal, run_sort
@@ -57,7 +56,6 @@ _DEFAULTS: Mapping[str, Any] = {
     "mode": "copy",
     "names": {},
     "keep_tree": False,
-    "mixed": False,
     "recursive": True,
 }
 
@@ -69,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gender-classifier sort",
         usage="%(prog)s SRC DEST [options]\n       %(prog)s --resume JOURNAL\n       %(prog)s --undo JOURNAL",
-        description="Puts the pictures of a folder into woman/, man/, uncertain/ and failed/.",
+        description="Puts the pictures of a folder into woman/, man/, mixed/, uncertain/, no-face/ and failed/.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -85,7 +83,6 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"names of the folders, by {FEMALE}, {MALE}, {UNCERTAIN}, {MIXED}, {FAILED} or a status such as no_face",
     )
     sorting.add_argument("--keep-tree", action="store_true", help="make SRC's own folders again inside each folder")
-    sorting.add_argument("--mixed", action="store_true", help="photographs whose people differ go to mixed/")
     sorting.add_argument(
         "--recursive",
         action=argparse.BooleanOptionalAction,
@@ -159,7 +156,6 @@ def _options(arguments: argparse.Namespace) -> SortOptions:
         mode=arguments.mode,
         names=arguments.names,
         keep_tree=arguments.keep_tree,
-        mixed=arguments.mixed,
         journal=arguments.journal,
         dry_run=arguments.dry_run,
         recursive=arguments.recursive,
@@ -180,7 +176,6 @@ def _take_from_journal(arguments: argparse.Namespace) -> None:
         "mode": header.mode,
         "names": header.names,
         "keep_tree": header.keep_tree,
-        "mixed": header.mixed,
         "recursive": header.recursive,
         **header.settings,
     }

@@ -90,7 +90,7 @@ class Header:
         mode: ``copy``, ``move``, ``hardlink`` or ``symlink``.
         names: Folder by answer (label, status, ``failed``, ``mixed``).
         keep_tree: Whether the folders inside ``source`` are made again inside each answer's folder.
-        mixed: Whether photographs whose people differ go to a folder of their own.
+        mixed: Whether photographs whose people differ go to a folder of their own; no longer a choice.
         start: The one file in ``source`` that is sorted, or ``""`` for the whole folder.
         recursive: Whether the folders inside ``source`` are sorted too.
         settings: The options that decide the answers, some of :data:`SETTINGS`.

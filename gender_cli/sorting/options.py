@@ -9,21 +9,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...runtime.errors import OptionError
-from ...runtime.labels import display
 from ...runtime.prediction import Status
 from ..inputs import printable
+from ..words import display
 from .journal import JOURNAL_NAME, Journal
 from .transfer import MODES
 
-__all__ = ["FAILED", "STATUSES", "Places", "SortOptions", "SortTally", "resolve"]
+__all__ = ["FAILED", "FAILURES", "Places", "SortOptions", "SortTally", "resolve"]
 
 # ruff: noqa: PTH100, PTH110, PTH112, PTH116, PTH117, PTH118, PTH120
 
 FAILED = "failed"
 """The folder's key for pictures that could not be classified; a status of its own may have another folder."""
 
-STATUSES = frozenset(status.value for status in Status)
-"""Answers that are no labels."""
+FAILURES = frozenset(status.value for status in Status if status.failed)
+"""Outcomes that are not answers."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,8 @@ class SortOptions:
         source: The folder, or the one file, to sort.
         destination: The folder to sort into; made if it is not there.
         mode: ``copy``, ``move``, ``hardlink`` or ``symlink``.
-        names: Folder names that differ from the default, by label, status, ``failed`` or ``mixed``.
+        names: Folder names that differ from the default, by label, status or ``failed``.
         keep_tree: Make the folders inside ``source`` again inside each answer's folder.
-        mixed: Put photographs whose people differ into a folder of their own.
         journal: The journal's file; by default :data:`~gender_cli.journal.JOURNAL_NAME` in ``destination``.
         dry_run: Write nothing.
         recursive: Whether the folders inside ``source`` are sorted too; for the journal.
@@ -50,7 +49,6 @@ class SortOptions:
     mode: str = "copy"
     names: Mapping[str, str] = field(default_factory=dict)
     keep_tree: bool = False
-    mixed: bool = False
     journal: str | None = None
     dry_run: bool = False
     recursive: bool = True
@@ -68,9 +66,9 @@ class SortOptions:
         """Returns the name of the folder for an answer."""
         if answer in self.names:
             return self.names[answer]
-        if answer in STATUSES:
+        if answer in FAILURES:
             return self.names.get(FAILED, FAILED)
-        return display(answer).replace("/", "_").replace("\\", "_")
+        return display(answer).replace(" ", "-").replace("/", "_").replace("\\", "_")
 
 
 @dataclass

@@ -19,7 +19,7 @@ from ..tally import outcome
 from .journal import JOURNAL_NAME, Journal
 from .journal_format import Entry, Header, State
 from .naming import Namer
-from .options import STATUSES, Places, SortOptions, SortTally, resolve
+from .options import FAILURES, Places, SortOptions, SortTally, resolve
 from .transfer import digest, place, settle, withdraw
 
 if TYPE_CHECKING:
@@ -138,9 +138,8 @@ class Sorter:
         Raises:
             WriteError: If nothing more can be written.
         """
-        if not prediction.ok:
-            self.tally.failed += 1
-        answer = outcome(prediction, mixed=self.options.mixed)
+        self.tally.failed += prediction.status.failed
+        answer = outcome(prediction)
         if answer in _STAYS:
             self._leave(answer, prediction.error or f"{printable(path)}: {answer}.")
             return
@@ -248,7 +247,6 @@ class Sorter:
             mode=self.options.mode,
             names=dict(self.options.names),
             keep_tree=self.options.keep_tree,
-            mixed=self.options.mixed,
             start=places.start,
             recursive=self.options.recursive,
             settings=dict(self.options.settings),
@@ -305,12 +303,12 @@ class Sorter:
             if self.options.mode != "move":
                 self._held.add(entry.key)
             self.tally.placed[self.options.folder(entry.outcome)] += 1
-            self.tally.failed += entry.outcome in STATUSES
+            self.tally.failed += entry.outcome in FAILURES
         for key, answer, dst in journal.equals():
             if os.path.lexists(os.path.join(self.destination, dst)):
                 self._held.add(key)
                 self.tally.equal += 1
-                self.tally.failed += answer in STATUSES
+                self.tally.failed += answer in FAILURES
         self.tally.held = self.tally.total
         if self.options.dry_run:
             journal.close()

@@ -78,7 +78,8 @@ def decode(image: ImageInput, limits: Limits = _DEFAULT, *, target: tuple[int, i
             ``None`` decodes every pixel.
 
     Returns:
-        A picture of mode ``RGB`` without metadata.
+        A picture of mode ``RGB`` without metadata; where ``target`` was given for a JPEG file, ``info["full_size"]`` is
+        the width and height that it has when every pixel is decoded.
 
     Raises:
         ImageError: If the picture cannot be used; carries the status and a sentence for people.
@@ -111,10 +112,13 @@ def _from_file(file: IO[bytes], name: str, limits: Limits, target: tuple[int, in
     with _failures(name):
         reader = GuardedReader(file)
         picture = open_picture(reader, name, limits)
-        if target is not None and picture.format in ("JPEG", "MPO"):
-            side = REDUCED_AT_LEAST * max(target)
-            picture.draft(None, (side, side))
-        return _upright_rgb(picture, name)
+        if target is None or picture.format not in ("JPEG", "MPO"):
+            return _upright_rgb(picture, name)
+        size, side = picture.size, REDUCED_AT_LEAST * max(target)
+        picture.draft(None, (side, side))
+        upright = _upright_rgb(picture, name)
+        upright.info["full_size"] = size[::-1] if _orientation(picture) in (5, 6, 7, 8) else size
+        return upright
 
 
 def _from_array(array: Any, limits: Limits) -> Image.Image:

@@ -105,18 +105,25 @@ def test_people_are_numbered_with_their_places(run, photos, detector):
 def test_json_has_one_entry_per_person(run, photos, detector):
     code, out, _ = run("two.png", "none.png", "--json", "--detector", detector)
     two, none = json.loads(out)
-    assert code == 1
+    assert code == 0
     assert [person["label"] for person in two["people"]] in (["female", "male"], ["male", "female"])
-    assert two["label"] == two["people"][0]["label"]
+    assert (two["label"], two["width"], two["height"]) == ("mixed", 640, 320)
     assert all(len(person["box"]) == 4 and person["detection_score"] > 0.9 for person in two["people"])
     assert (none["status"], none["label"], none["people"]) == ("no_face", None, [])
 
 
-def test_no_face_says_what_to_do(run, photos, detector):
-    code, out, err = run("none.png", "--detector", detector)
-    assert (code, out) == (1, "")
-    assert "none.png" in err
-    assert "--no-faces" in err
+def test_main_answers_for_one_person_and_keeps_the_others(run, photos, detector):
+    row = json.loads(run("two.png", "--jsonl", "--detector", detector, "--main", "central")[1])
+    assert (row["label"], row["raw_label"], len(row["people"])) == ("male", "Male", 2)
+    assert row["people"][0]["box"] == pytest.approx([320, 160, 352, 192], abs=0.1)
+    row = json.loads(run("two.png", "--jsonl", "--detector", detector, "--main", "largest")[1])
+    assert row["label"] == row["people"][0]["label"]
+    assert run("two.png", "--main", "youngest")[0] == 2
+
+
+def test_a_picture_without_a_face_is_an_answer(run, photos, detector):
+    code, out, _ = run("none.png", "--detector", detector)
+    assert (code, out) == (0, "none.png: no face\n")
     code, out, _ = run("none.png", "--detector", detector, "--no-faces")
     assert code == 0
     assert out.startswith("none.png: ")
@@ -136,7 +143,7 @@ def test_without_a_detector_one_line_says_what_to_do(run, photos):
 def test_options_reach_the_detector(run, photos, detector):
     assert run("two.png", "--detector", detector, "--max-faces", 1)[1].startswith("two.png: ")
     assert "2 people" not in run("two.png", "--detector", detector, "--max-faces", 1)[1]
-    assert run("two.png", "--detector", detector, "--min-face", 40)[0] == 1
+    assert run("two.png", "--detector", detector, "--min-face", 40)[1] == "two.png: no face\n"
     code, _, err = run("two.png", "--detector", detector, "--detect-size", 8)
     assert code == 2
     assert "detect_size is 8" in err
@@ -148,7 +155,7 @@ def test_options_reach_the_detector(run, photos, detector):
 def test_annotate_writes_copies_and_leaves_the_pictures_alone(run, photos, detector):
     before = {path: path.read_bytes() for path in photos.glob("*.png")}
     code, _, _ = run("two.png", "one.png", "none.png", "--detector", detector, "--annotate", "seen")
-    assert code == 1
+    assert code == 0
     assert sorted(path.name for path in (photos / "seen").iterdir()) == ["one.jpg", "two.jpg"]
     assert {path: path.read_bytes() for path in photos.glob("*.png")} == before
     with Image.open(photos / "seen/two.jpg") as copy, Image.open(photos / "two.png") as original:

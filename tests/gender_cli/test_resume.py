@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from gender_classifier.gender_cli.inputs import Item, expand
 from gender_classifier.gender_cli.jsonl import WriteError
 from gender_classifier.gender_cli.resume import ResultsFile, is_torn
-from gender_classifier.gender_cli.tally import MIXED, Tally
+from gender_classifier.gender_cli.tally import Tally
 from gender_classifier.runtime.errors import OptionError
 from gender_classifier.runtime.prediction import Person, Prediction, Status
 from support import ROOT
@@ -409,12 +409,17 @@ def test_a_hundred_thousand_lines_are_known_in_little_memory(tmp_path: Path) -> 
     assert size < 32 * 1024 * 1024
 
 
-def test_what_is_held_counts_as_mixed_too(tmp_path: Path) -> None:
-    couple = Prediction.from_people("x", (person("female"), person("male")))
+def test_what_is_held_counts_as_it_did(tmp_path: Path) -> None:
+    answers = {
+        "couple": Prediction.from_people("couple", (person("female"), person("male"))),
+        "landscape": Prediction.from_people("landscape", ()),
+        "broken": Prediction.failed("broken", Status.UNREADABLE, "It is broken."),
+    }
     for resume in (False, True):
-        tally = Tally(mixed=True)
+        tally = Tally()
         with ResultsFile(tmp_path / "out.jsonl", resume=resume, tally=tally) as results:
-            for _ in results.missing([Item("x")]):
-                results.append(couple)
-                tally.add(couple)
-        assert tally.answers == {MIXED: 1}
+            for item in results.missing([Item(path) for path in answers]):
+                results.append(answers[item.path])
+                tally.add(answers[item.path])
+        assert tally.answers == {"mixed": 1, "no_face": 1}
+        assert tally.failures == {"unreadable": 1}

@@ -44,7 +44,7 @@ def test_stopped_and_gone_on_with(command, tmp_path, which, expected):
     done = subprocess.run([*command, str(one)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     tally = next(line for line in done.stderr.splitlines() if f"{COUNT + 3} pictures" in line)
-    assert "3 failed (1 not_a_file, 1 not_found, 1 unreadable)" in tally
+    assert "3 failed (1 not a file, 1 not found, 1 unreadable)" in tally
 
     process = subprocess.Popen([*command, str(stopped)], stderr=subprocess.PIPE, preexec_fn=heed_interrupts)
     while process.poll() is None and not (stopped.exists() and stopped.read_bytes().count(b"\n") >= 10):

@@ -87,6 +87,9 @@ def test_a_prediction_has_one_person_for_a_whole_picture(classifier):
         "probabilities": answer.probabilities,
         "raw_label": "Male",
         "people": [person.asdict()],
+        "width": answer.width,
+        "height": answer.height,
+        "model": classifier.identity,
     }
 
 

@@ -95,18 +95,6 @@ def test_activation_is_read() -> None:
         read_head({})
 
 
-def test_words_shown() -> None:
-    assert [labels.display(word, "fr") for word in ("female", "male", "uncertain")] == [
-        "femme",
-        "homme",
-        "incertain",
-    ]
-    assert labels.display("female") == "woman"
-    assert labels.display("cat", "fr") == "cat"
-    with pytest.raises(OptionError, match="'de'"):
-        labels.display("female", "de")
-
-
 def test_import_is_cheap() -> None:
     heavy = "('numpy', 'onnxruntime', 'PIL', 'torch')"
     code = f"import gender_classifier.runtime.labels, sys; print([m for m in {heavy} if m in sys.modules])"

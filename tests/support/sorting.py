@@ -37,9 +37,9 @@ def predict(path: str) -> Prediction:
     """Answers as the file's first word says."""
     with open(path, "rb") as file:  # noqa: PTH123
         answer = file.read().split(b" ")[0].decode()
-    if answer in [status.value for status in Status]:
+    if answer in [status.value for status in Status if status.failed]:
         return Prediction.failed(path, Status(answer), f"{answer}.")
-    labels = ("female", "male") if answer == "mixed" else (answer,)
+    labels = {"mixed": ("female", "male"), "no_face": ()}.get(answer, (answer,))
     probabilities = {"female": 0.75, "male": 0.25}
     return Prediction.from_people(
         path, tuple(Person(None, None, label, 0.75, probabilities, "Female") for label in labels)

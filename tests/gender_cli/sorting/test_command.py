@@ -157,7 +157,7 @@ def test_wrong_use_is_exit_2(run, here, arguments, word):
 
 
 def test_resume_takes_the_settings_from_the_journal(run, here):
-    assert run("src", "dst", "--mode", "symlink", "--keep-tree", "--names", "male=men", "--mixed")[0] == 0
+    assert run("src", "dst", "--mode", "symlink", "--keep-tree", "--names", "male=men")[0] == 0
     Image.new("RGB", (14, 14), (0, 255, 0)).save(here / "src/deeper/new.png")
     for journal in ("dst", here / "dst" / JOURNAL):
         code, _, err = run("--resume", journal)
@@ -171,6 +171,7 @@ SETTINGS = (
     ("--threshold", "0.9", "0.8"),
     ("--min-face", "20", "30"),
     ("--max-faces", "2", "3"),
+    ("--main", "central", "largest"),
     ("--detector-threshold", "0.9", "0.7"),
     ("--detect-size", "800", "640"),
     ("--max-pixels", "130", "140"),

@@ -111,7 +111,7 @@ def patched(system: str, root: Path) -> Iterator[Machine]:
 
 def sort(root: Path, mode: str, **options: Any) -> SortTally:
     """Sorts ``root/src`` into ``root/dst`` by the answers that the files' contents name."""
-    chosen = SortOptions(str(root / "src"), str(root / "dst"), mode, mixed=True, **options)
+    chosen = SortOptions(str(root / "src"), str(root / "dst"), mode, **options)
     return run_sort(classified(root / "src"), chosen)
 
 
@@ -176,7 +176,7 @@ def test_a_start_killed_at_every_step_and_undone(tmp_path: Path, where: str, str
             grow(root / "src", FIXED)
             before = snapshot(root)
             journal = str(root / where / "journal.jsonl") if where != "dst/new" else None
-            options = SortOptions(str(root / "src"), str(root / "dst/new"), "move", mixed=True, journal=journal)
+            options = SortOptions(str(root / "src"), str(root / "dst/new"), "move", journal=journal)
             machine.start(die_at=step)
             with suppress(Killed):
                 run_sort(classified(root / "src"), options)
@@ -249,7 +249,7 @@ def slow(root):
     for pair in classified(root):
         time.sleep(0.005)
         yield pair
-run_sort(slow(root / "src"), SortOptions(str(root / "src"), str(root / "dst"), {mode!r}, mixed=True))
+run_sort(slow(root / "src"), SortOptions(str(root / "src"), str(root / "dst"), {mode!r}))
 """
 
 

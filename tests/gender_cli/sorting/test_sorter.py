@@ -71,22 +71,22 @@ def test_pictures_go_where_their_answers_say(tmp_path: Path, mode: str) -> None:
     assert placed(tmp_path) == {
         "woman/a.jpg",
         "woman/a (2).jpg",
-        "woman/g.jpg",
         "man/same.jpg",
         "uncertain/d.jpg",
         "failed/e.jpg",
-        "failed/f.jpg",
+        "no-face/f.jpg",
+        "mixed/g.jpg",
     }
-    assert tally.placed == {"woman": 3, "man": 1, "uncertain": 1, "failed": 2}
-    assert (tally.equal, tally.failed, tally.total, tally.exit_code) == (1, 2, 8, 1)
+    assert tally.placed == {"woman": 2, "man": 1, "mixed": 1, "uncertain": 1, "no-face": 1, "failed": 1}
+    assert (tally.equal, tally.failed, tally.total, tally.exit_code) == (1, 1, 8, 1)
     remaining = {str(path.relative_to(tmp_path / "src")) for path in (tmp_path / "src").rglob("*.jpg")}
     assert remaining == ({"c/same.jpg"} if mode == "move" else set(TREE))
 
 
-def test_names_mixed_and_tree(tmp_path: Path) -> None:
+def test_names_and_tree(tmp_path: Path) -> None:
     grow(tmp_path / "src", TREE)
     names = {"female": "femmes", "failed": "rest", "no_face": "landscapes"}
-    sort(tmp_path, keep_tree=True, mixed=True, names=names)
+    sort(tmp_path, keep_tree=True, names=names)
     assert placed(tmp_path) == {
         "femmes/a.jpg",
         "femmes/b/a.jpg",
@@ -120,14 +120,14 @@ def test_times_and_permissions_are_kept(tmp_path: Path, mode: str) -> None:
         assert (now.st_mtime_ns, now.st_mode) == (info.st_mtime_ns, info.st_mode)
 
 
-@given(tree=random_trees(), mode=st.sampled_from(MODES), mixed=st.booleans(), keep_tree=st.booleans())
+@given(tree=random_trees(), mode=st.sampled_from(MODES), keep_tree=st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_undo_restores_the_exact_tree(tree: Tree, mode: str, mixed: bool, keep_tree: bool) -> None:
+def test_undo_restores_the_exact_tree(tree: Tree, mode: str, keep_tree: bool) -> None:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         grow(root / "src", tree)
         before = snapshot(root)
-        tally = sort(root, mode, mixed=mixed, keep_tree=keep_tree)
+        tally = sort(root, mode, keep_tree=keep_tree)
         assert tally.total == len(tree), "every picture is somewhere"
         result = undo(str(root / "dst"))
         assert (result.restored, result.left) == (tally.placed.total(), 0)
@@ -278,7 +278,7 @@ def test_between_two_real_file_systems(tmp_path: Path, mode: str, back: bool) ->
         before, empty = snapshot(here), snapshot(there)
         options = SortOptions(str(here / "src"), str(there / "dst"), mode)
         tally = run_sort(classified(here / "src"), options)
-        assert tally.placed == {"woman": 3, "man": 1, "uncertain": 1, "failed": 2}
+        assert tally.placed == {"woman": 2, "man": 1, "mixed": 1, "uncertain": 1, "no-face": 1, "failed": 1}
         if mode == "move":
             moved = (there / "dst/woman/a.jpg").stat()
             assert (moved.st_mtime_ns, stat.S_IMODE(moved.st_mode)) == before["src/a.jpg"][2:0:-1]
@@ -415,7 +415,7 @@ def test_a_full_disk_ends_the_sort_and_it_can_be_gone_on_with(tmp_path: Path, mo
         sort(tmp_path)
     assert len(placed(tmp_path)) == 3
     monkeypatch.undo()
-    assert sort(tmp_path).placed == {"woman": 3, "man": 1, "uncertain": 1, "failed": 2}
+    assert sort(tmp_path).placed.total() == 7
     assert undo(str(tmp_path / "dst")).left == 0
     assert snapshot(tmp_path) == before
 
@@ -698,7 +698,6 @@ def test_another_sort_is_not_mixed_into_a_journal(tmp_path: Path) -> None:
     sort(tmp_path, model={"name": "one"})
     for options, sentence in (
         ({"mode": "move"}, "--mode was copy then and is move now"),
-        ({"mixed": True}, "--mixed was off then and is on now"),
         ({"keep_tree": True}, "--keep-tree was off then and is on now"),
         ({"recursive": False}, "--recursive was on then and is off now"),
         ({"names": {"male": "men"}}, "--names was without these then and is male=men now"),

@@ -102,7 +102,7 @@ def test_main_person_is_the_largest_face(home, bundle):
     grow = write_detector(home / "grow.onnx", {32: (matrix, bias)})
     image = photo((64, 64, BLACK), (320, 160, BLACK))
     ImageDraw.Draw(image).rectangle((320, 160, 351, 191), fill=(255, 255, 0))
-    prediction = runtime.load(bundle, faces=Faces(grow)).predict(image)
+    prediction = runtime.load(bundle, faces=Faces(grow), main="largest").predict(image)
     assert [round(person.box[2] - person.box[0]) for person in prediction.people] == [64, 32]
     main, second = prediction.people
     assert main.probabilities != second.probabilities
@@ -116,7 +116,8 @@ def test_no_face_is_a_status_without_a_label(classifier, tmp_path):
     assert prediction.status is Status.NO_FACE
     assert prediction.label is prediction.score is prediction.probabilities is None
     assert prediction.people == ()
-    assert "empty.png" in prediction.error
+    assert prediction.error is None
+    assert (prediction.width, prediction.height) == (100, 80)
 
 
 def test_faces_of_a_batch_come_back_to_their_pictures(classifier):
