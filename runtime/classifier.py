@@ -5,29 +5,33 @@ from __future__ import annotations
 import inspect
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, cast
 
 import numpy as np
 
 from . import decision
 from .bundle import locate
 from .bundle.bundle import Bundle, is_bundle
-from .errors import DetectorNotFoundError, ImageError, Notice, OptionError
+from .errors import DetectorNotFoundError, ImageError, Notice, OptionError, first_line
 from .identity import identity_of
+from .inputs import requests, unwrapped
 from .network import Network
 from .options import Options
 from .pipeline import Pipeline, Prepared, Region, batched, ordered_map
-from .prediction import Person, Prediction
+from .prediction import Person, Prediction, Status
 from .threads import available_cpus
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL import Image
 
     from .bundle.manifest import Manifest
-    from .decode.decode import ImageInput
     from .faces.detector import Face
+    from .inputs import Eyes, Picture, Request
+    from .prediction import Box
 
 __all__ = ["DEFAULT_BATCH_SIZE", "Classifier", "Options", "load"]
 
@@ -92,34 +96,47 @@ class Classifier:
         """Whether answers are per face (a detector is loaded and in use)."""
         return self.pipeline.detector is not None
 
-    def predict(self, image: ImageInput) -> Prediction:
+    def predict(
+        self, image: Picture, *, boxes: Sequence[Box] | None = None, eyes: Sequence[Eyes | None] | None = None
+    ) -> Prediction:
         """Answers for one picture.
 
         Args:
-            image: A path, the bytes of a picture file, a binary file, a PIL picture, or a uint8 RGB array (H, W, 3).
+            image: A path; the bytes of a picture file, or any buffer of them; a binary file; a PIL picture; a uint8
+                array, grey (H, W) or (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4), whose transparency is dropped; a
+                mapping with ``bytes`` or ``path``; an Arrow scalar of one of these.
+            boxes: The faces, ``(x0, y0, x1, y1)`` in pixels of the upright picture, where the caller knows them: no
+                detector looks for others. ``people`` has their order then, but the one chosen by ``main`` before all.
+            eyes: For each box the person's right and left eye, ``((x, y), (x, y))``, or ``None``.
 
         Returns:
             The answer; a picture that cannot be used gives a prediction with another status than ``ok``.
 
         Raises:
             TypeError: If ``image`` is none of these.
+            OptionError: If it is an array of another shape, or boxes or eyes are not what they should be.
         """
-        return self._classify([self.pipeline.prepare(image)])[0]
+        return self._classify([self.pipeline.prepare(image, boxes, eyes)])[0]
 
     def predict_many(
         self,
-        images: Iterable[ImageInput | ImageError],
+        images: Iterable[Picture | ImageError],
         *,
+        boxes: Iterable[Sequence[Box] | None] | None = None,
+        eyes: Iterable[Sequence[Eyes | None] | None] | None = None,
         batch_size: int = DEFAULT_BATCH_SIZE,
         workers: int | None = None,
     ) -> Iterator[Prediction]:
         """Answers for any number of pictures, one result per input, in order, in constant memory.
 
-        Pictures are decoded in threads while the network runs. ``images`` is read lazily, a few ahead.
+        Pictures are decoded in threads while the network runs. ``images`` is read lazily, a few ahead. An item that
+        :meth:`predict` would refuse has a result here as well, with a status and a sentence that names its type.
 
         Args:
             images: As :meth:`predict` takes them, from any iterable. An :class:`ImageError` stands for an input that
                 failed before it came here; its result is that failure, in its place.
+            boxes: One entry per picture, each as :meth:`predict` takes it, or ``None``.
+            eyes: Likewise.
             batch_size: Pictures (or faces) per run of the network, 1 or more.
             workers: Decoding threads; by default one per CPU this process may use, at most eight.
 
@@ -127,25 +144,37 @@ class Classifier:
             One prediction per input.
 
         Raises:
-            OptionError: If ``batch_size`` or ``workers`` is below 1 (at the call, not at the first result).
-            TypeError: When an input is of no accepted type, in its turn.
+            TypeError: If ``images`` is one picture, or nothing to iterate over (at the call).
+            OptionError: If ``batch_size`` or ``workers`` is below 1 (at the call), or there are more or fewer boxes or
+                eyes than pictures (after the results before that).
         """
         if batch_size < 1:
             raise OptionError(f"batch_size is {batch_size}; it must be 1 or more")
         if workers is not None and workers < 1:
             raise OptionError(f"workers is {workers}; it must be 1 or more")
         count = workers or max(1, min(8, round(available_cpus())))
-        return self._predict_many(images, batch_size, count)
+        return self._predict_many(requests(images, boxes, eyes), batch_size, count)
 
-    def _predict_many(
-        self, images: Iterable[ImageInput | ImageError], batch_size: int, workers: int
-    ) -> Iterator[Prediction]:
+    def _predict_many(self, asked: Iterator[Request], batch_size: int, workers: int) -> Iterator[Prediction]:
         ahead = batch_size + 2 * workers
-        prepared = ordered_map(self.pipeline.prepare, images, workers=workers, ahead=ahead)
+        prepared = ordered_map(self._prepare_any, asked, workers=workers, ahead=ahead)
         for group in batched(prepared, batch_size, lambda one: len(one.regions)):
             yield from self._classify(group, batch_size)
 
-    def detect(self, image: ImageInput) -> tuple[Face, ...]:
+    def _prepare_any(self, request: Request) -> Prepared:
+        """Prepares one of many: what would be a wrong call for one picture is a failure of that item here."""
+        try:
+            return self.pipeline.prepare(*request)
+        except (TypeError, OptionError) as error:
+            path = None
+            with suppress(TypeError):
+                path = unwrapped(cast("Picture", request[0]))[1]
+            return Prepared(path, failure=ImageError(Status.UNSUPPORTED_FORMAT, str(error)))
+        except Exception as error:  # noqa: BLE001 - an object of the caller's own making, which may raise what it likes
+            sentence = f"This input ({type(request[0]).__name__}) cannot be read: {first_line(error)}."
+            return Prepared(None, failure=ImageError(Status.UNREADABLE, sentence))
+
+    def detect(self, image: Picture) -> tuple[Face, ...]:
         """Finds the faces of a picture, largest first, in pixels of the upright picture.
 
         Raises:
@@ -158,29 +187,67 @@ class Classifier:
                 if self.pipeline.wants_faces
                 else "Faces are switched off for this classifier; load it with faces=True."
             )
-        return self.pipeline.faces(self.pipeline.decode(image))
+        return self.pipeline.faces(self.pipeline.decode(unwrapped(image)[0]))
 
-    def views(self, image: ImageInput, people: Iterable[Person]) -> tuple[Image.Image, ...]:
+    def views(
+        self, image: Picture, people: Sequence[Person], *, eyes: Sequence[Eyes | None] | None = None
+    ) -> tuple[Image.Image, ...]:
         """Returns what the network looked at for each person of a prediction: RGB, at the network's input size.
 
         Args:
             image: The picture the prediction is about, given as :meth:`predict` got it.
             people: ``prediction.people``, or some of them.
+            eyes: Those of each person, where :meth:`predict` was given them.
 
         Raises:
             ImageError: If the picture cannot be used (any more).
         """
         pipeline = self.pipeline
-        picture = pipeline.decode(image)
+        picture = pipeline.decode(unwrapped(image)[0], cut=any(person.box is not None for person in people))
         # A person does not carry the landmarks; the detector finds the same ones again.
-        found = {region.box: region for region in pipeline.regions(picture)}
-        regions = (found.get(person.box, Region(person.box)) for person in people)
+        found = {region.box: region for region in (() if eyes is not None else pipeline.regions(picture))}
+        regions = [
+            found.get(person.box, Region(person.box, landmarks=pair))
+            for person, pair in zip(people, eyes or [None] * len(people), strict=True)
+        ]
         return tuple(pipeline.processor.geometry(pipeline.crop(picture, region)) for region in regions)
 
-    def _answers(self, prepared: np.ndarray[Any, np.dtype[np.float32]], regions: tuple[Region, ...]) -> list[Person]:
+    def _classify(self, group: list[Prepared], batch_size: int = DEFAULT_BATCH_SIZE) -> list[Prediction]:
+        """Answers for prepared pictures, in their order; a failure of the network is one of its picture alone."""
+        tensors = [one.tensors for one in group if one.tensors is not None]
+        regions = [region for one in group for region in one.regions]
+        answers: list[Person | ImageError] = []
+        if tensors:
+            stacked = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
+            for start in range(0, len(stacked), batch_size):  # a crowd must not make one huge batch
+                chosen = slice(start, start + batch_size)
+                answers += self._answers(stacked[chosen], regions[chosen])
+        results = []
+        taken = iter(answers)
+        for one in group:
+            mine = [next(taken) for _ in one.regions]
+            failure = one.failure or next((each for each in mine if isinstance(each, ImageError)), None)
+            if failure is not None:
+                sentence = failure.message if one.failure else f"{one.name}: {failure.message}"
+                results.append(Prediction.failed(one.path, failure.status, sentence, model=self.identity))
+            else:
+                people = tuple(each for each in mine if isinstance(each, Person))
+                results.append(
+                    Prediction.from_people(one.path, people, size=one.size, model=self.identity, main=self.options.main)
+                )
+        return results
+
+    def _answers(self, tensors: NDArray[np.float32], regions: Sequence[Region]) -> list[Person | ImageError]:
+        """Runs the network and applies the decision rule; where a batch fails, to each of its rows alone."""
         manifest = self.manifest
-        logits = self.network.logits(prepared)
-        rows = decision.probabilities(logits, manifest.activation, manifest.decision.temperature)
+        try:
+            logits = self.network.logits(tensors)
+            rows = decision.probabilities(logits, manifest.activation, manifest.decision.temperature)
+        except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no public base class
+            if len(tensors) > 1:
+                alone = range(len(tensors))
+                return [self._answers(tensors[row : row + 1], regions[row : row + 1])[0] for row in alone]
+            return [ImageError(Status.MODEL_ERROR, f"the model failed on this picture ({first_line(error)}).")]
         return [
             decision.answer(
                 row,
@@ -190,30 +257,10 @@ class Classifier:
                 box=region.box,
                 detection_score=region.score,
             )
+            if np.isfinite(row).all()
+            else ImageError(Status.MODEL_ERROR, "the model's answer is not a number.")
             for row, region in zip(rows, regions, strict=True)
         ]
-
-    def _classify(self, group: list[Prepared], batch_size: int = DEFAULT_BATCH_SIZE) -> list[Prediction]:
-        tensors = [one.tensors for one in group if one.tensors is not None]
-        regions = tuple(region for one in group for region in one.regions)
-        people: list[Person] = []
-        if tensors:
-            stacked = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
-            for start in range(0, len(stacked), batch_size):  # a crowd must not make one huge batch
-                chosen = slice(start, start + batch_size)
-                people.extend(self._answers(stacked[chosen], regions[chosen]))
-        results = []
-        taken = iter(people)
-        for one in group:
-            if one.failure is not None:
-                failure = one.failure
-                results.append(Prediction.failed(one.path, failure.status, failure.message, model=self.identity))
-            else:
-                mine = tuple(next(taken) for _ in one.regions)
-                results.append(
-                    Prediction.from_people(one.path, mine, size=one.size, model=self.identity, main=self.options.main)
-                )
-        return results
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A bundle made in memory from somebody else's files has no bundle.json to come back from.

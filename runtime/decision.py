@@ -32,7 +32,8 @@ def probabilities(logits: NDArray[np.float32], activation: Activation, temperatu
     """
     scaled = np.asarray(logits, dtype=np.float64) / temperature
     if activation == "softmax":
-        shifted = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        with np.errstate(invalid="ignore"):  # inf - inf: that answer is not a number, as the caller will see
+            shifted = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float64)
     sigmoid = _sigmoid(scaled)
     if activation == "sigmoid":

@@ -110,3 +110,9 @@ class Notice(str, Enum):
 
     def __str__(self) -> str:
         return self.value
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of somebody else's message without its full stop, or the name of the error's class."""
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip(". ") if text else type(error).__name__

@@ -43,13 +43,15 @@ class Network:
             ProviderUnavailableError: If the provider is not available.
             OptionError: If ``threads`` is below 1.
         """
-        self._io = bundle.manifest.io
+        manifest = bundle.manifest
+        self._io = manifest.io
+        self._classes = 1 if manifest.activation == "single_logit" else len(manifest.labels)
         self._session = create_session(
             bundle.variant_path(variant), provider=provider, threads=threads, optimize=optimize
         )
         quantization = bundle.variant(variant).quantization
         dynamic = quantization is not None and quantization.get("mode") == "dynamic"
-        self._step = _rows_per_run(self._session, bundle.manifest, dynamic)
+        self._step = _rows_per_run(self._session, manifest, dynamic)
         self.providers = providers_of(self._session)
 
     def logits(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -60,13 +62,23 @@ class Network:
 
         Returns:
             float32 (N, classes), or (N, 1) for a single logit.
+
+        Raises:
+            BundleError: If the network gives another shape.
+            Exception: If onnxruntime cannot run it; its errors share no public base class.
         """
         step = self._step or len(pixel_values)
         parts = [
             self._session.run([self._io.output_name], {self._io.input_name: pixel_values[start : start + step]})[0]
             for start in range(0, len(pixel_values), step)
         ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        logits = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if np.shape(logits) != (len(pixel_values), self._classes):
+            raise BundleError(
+                f"the network gives values of shape {np.shape(logits)} for {len(pixel_values)} pictures "
+                f"and {self._classes} classes"
+            )
+        return logits
 
 
 def _rows_per_run(session: onnxruntime.InferenceSession, manifest: Manifest, dynamic: bool) -> int | None:

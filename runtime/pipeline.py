@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import os
+import math
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
 from .decode.decode import decode
-from .errors import DetectorNotFoundError, ImageError, UnsupportedProcessorError
-from .faces.crop import crop_face
+from .decode.opening import shown
+from .errors import DetectorNotFoundError, ImageError, OptionError, UnsupportedProcessorError, first_line
+from .faces.crop import crop_face, square_around
+from .inputs import EYES_ALONE, unwrapped
 from .options import Faces, Options
-from .prediction import Box
+from .prediction import Box, Status
 from .processors.processor import Processor
 
 if TYPE_CHECKING:
@@ -27,14 +30,12 @@ if TYPE_CHECKING:
     from .bundle.bundle import Bundle
     from .decode.decode import ImageInput
     from .faces.detector import Detector, Face
+    from .inputs import Eyes, Picture
 
 __all__ = ["DEFAULT_MARGIN", "WHOLE", "Pipeline", "Prepared", "Region", "batched", "ordered_map"]
 
 DEFAULT_MARGIN = 0.25
 """Margin around a face when faces are asked of a model whose bundle names none."""
-
-Eyes = tuple[tuple[float, float], tuple[float, float]]
-"""``(x, y)`` in pixels of a person's right eye, then of the left one."""
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -68,6 +69,11 @@ class Prepared:
     tensors: NDArray[np.float32] | None = None
     failure: ImageError | None = None
 
+    @property
+    def name(self) -> str:
+        """What sentences call the picture."""
+        return _NAMELESS if self.path is None else shown(self.path)
+
 
 class Pipeline:
     """From a picture to the network's input. Safe to use from several threads at once.
@@ -97,31 +103,47 @@ class Pipeline:
         self._faces = options.faces if isinstance(options.faces, Faces) else Faces()
         self.detector = _load_detector(self._faces, required=bool(options.faces)) if self.wants_faces else None
 
-    def prepare(self, image: ImageInput | ImageError) -> Prepared:
+    def prepare(
+        self, image: Picture | ImageError, boxes: Sequence[Box] | None = None, eyes: Sequence[Eyes | None] | None = None
+    ) -> Prepared:
         """Does the whole way for one picture; a picture that cannot be used becomes a failure, not an error.
+
+        Args:
+            image: What :func:`~runtime.inputs.unwrapped` takes, or the failure that it met before it came here.
+            boxes: Faces to look at instead of what the detector finds, in pixels of the upright picture.
+            eyes: The eyes of each of them.
 
         Raises:
             TypeError: If ``image`` is not a picture.
+            OptionError: If it is an array of another shape, ``boxes`` or ``eyes`` are not what they should be, or a
+                box lies outside the picture.
         """
         if isinstance(image, ImageError):
             return Prepared(None, failure=image)
-        path = os.fsdecode(image) if isinstance(image, (str, os.PathLike)) else None
+        given = None if boxes is None and eyes is None else given_regions(boxes, eyes)
+        content, path = unwrapped(image)
+        name = _NAMELESS if path is None else shown(path)
         try:
-            picture = self.decode(image)
+            picture = self.decode(content, cut=given is not None)
+            size = picture.info.get("full_size", picture.size)
+            if given is not None:
+                self._check_boxes(given, size, name)
+            with _failures(name):
+                regions = self.regions(picture) if given is None else given
+                return Prepared(path, size, regions, self.tensors(picture, regions) if regions else None)
         except ImageError as error:
-            return Prepared(path, failure=error)
-        size = picture.info.get("full_size", picture.size)
-        regions = self.regions(picture)
-        return Prepared(path, size, regions, self.tensors(picture, regions) if regions else None)
+            return Prepared(path, failure=_named(error, name))
 
-    def decode(self, image: ImageInput) -> Image.Image:
-        """Returns the upright RGB picture; a large JPEG at reduced scale where that is allowed and no face is cut out.
+    def decode(self, image: ImageInput, *, cut: bool = False) -> Image.Image:
+        """Returns the upright RGB picture.
+
+        A large JPEG comes at reduced scale where that is allowed and no face will be ``cut`` out of it.
 
         Raises:
             ImageError: If the picture cannot be used.
         """
-        whole = self.detector is None and not self._exact
-        return decode(image, self._limits, target=self.processor.decode_target if whole else None)
+        reduced = not (self._exact or cut or self.detector is not None)
+        return decode(image, self._limits, target=self.processor.decode_target if reduced else None)
 
     def pixels(self, image: ImageInput) -> NDArray[np.float32]:
         """Returns the network's input for a whole picture, float32 (3, H, W).
@@ -129,7 +151,9 @@ class Pipeline:
         Raises:
             ImageError: If the picture cannot be used.
         """
-        return self.processor(self.decode(image))
+        picture = self.decode(image)
+        with _failures(_NAMELESS):
+            return self.processor(picture)
 
     def faces(self, picture: Image.Image) -> tuple[Face, ...]:
         """Finds the faces of an upright picture, largest first; none without a detector."""
@@ -154,6 +178,74 @@ class Pipeline:
         """Returns the network's input for each region, float32 (regions, 3, H, W)."""
         made = [self.processor(self.crop(picture, region)) for region in regions]
         return made[0][np.newaxis] if len(made) == 1 else np.stack(made)
+
+    def _check_boxes(self, regions: tuple[Region, ...], size: tuple[int, int], name: str) -> None:
+        """Refuses boxes that have nothing to do with the picture, before a crop of their size is made."""
+        for region in regions:
+            x0, y0, x1, y1 = box = cast("Box", region.box)
+            if x0 >= size[0] or y0 >= size[1] or x1 <= 0 or y1 <= 0:
+                raise OptionError(f"{name} has {size[0]}x{size[1]} pixels; the box {box} lies outside of it.")
+            left, _, right, _ = square_around(box, self.margin)
+            if (right - left) ** 2 > self._limits.max_pixels:
+                most = f"{self._limits.max_pixels:,}"
+                raise ImageError(Status.TOO_LARGE, f"{name}: the box {box} has more pixels than the limit of {most}.")
+
+
+def given_regions(boxes: Sequence[Box] | None, eyes: Sequence[Eyes | None] | None) -> tuple[Region, ...]:
+    """Turns the caller's boxes and eyes into regions.
+
+    Raises:
+        OptionError: If they are not numbers, a box is empty, or there are not as many eyes as boxes.
+    """
+    if boxes is None:
+        raise OptionError(EYES_ALONE)
+    pairs: Sequence[Eyes | None] = [None] * len(boxes) if eyes is None else eyes
+    if len(pairs) != len(boxes):
+        raise OptionError(EYES_ALONE)
+    return tuple(_given_region(box, pair) for box, pair in zip(boxes, pairs, strict=True))
+
+
+def _given_region(box: Box, eyes: Eyes | None) -> Region:
+    try:
+        x0, y0, x1, y1 = (float(value) for value in box)
+        points = None if eyes is None else tuple((float(x), float(y)) for x, y in eyes)
+    except (TypeError, ValueError) as error:
+        raise OptionError(
+            f"A box is four numbers, x0 y0 x1 y1, and eyes are two points (x, y); not {box!r} and {eyes!r}."
+        ) from error
+    numbers = [x0, y0, x1, y1, *(value for point in points or () for value in point)]
+    if not all(map(math.isfinite, numbers)) or x0 >= x1 or y0 >= y1:
+        raise OptionError(f"The box {box!r} is empty, or not of finite numbers.")
+    if points is not None and (len(points) != 2 or points[0] == points[1]):
+        raise OptionError(f"Eyes are two different points, the person's right eye first; not {eyes!r}.")
+    return Region((x0, y0, x1, y1), None, points)
+
+
+_NAMELESS = "The picture"
+
+
+@contextmanager
+def _failures(name: str) -> Iterator[None]:
+    """Turns what goes wrong between the decoder and the network into an ``ImageError`` that names the picture."""
+    try:
+        yield
+    except ImageError as error:
+        sentence = f"{error.message.rstrip('.')}."
+        named = sentence[:1].upper() + sentence[1:] if name == _NAMELESS else f"{name}: {sentence}"
+        raise ImageError(error.status, named) from error
+    except MemoryError as error:
+        raise ImageError(Status.TOO_LARGE, f"{name} needs more memory than there is to be prepared.") from error
+    except Exception as error:  # the detector's graph, a transform: whatever it is, it is about this picture
+        raise ImageError(
+            Status.MODEL_ERROR, f"{name} cannot be prepared for the model: {first_line(error)}."
+        ) from error
+
+
+def _named(error: ImageError, name: str) -> ImageError:
+    """Puts a picture's name into a sentence of the decoder, which was given the bytes alone."""
+    if name == _NAMELESS or not error.message.startswith(f"{_NAMELESS} "):
+        return error
+    return ImageError(error.status, name + error.message.removeprefix(_NAMELESS))
 
 
 def _read_processor(bundle: Bundle) -> Processor:

@@ -37,6 +37,8 @@ class Status(str, Enum):
     """Over the limit on bytes or on pixels; nothing was decoded."""
     NO_FACE = "no_face"
     """Faces were looked for, and there is none."""
+    MODEL_ERROR = "model_error"
+    """The picture is good, and the model failed on it: an error at run time, or an answer that is not a number."""
 
     def __str__(self) -> str:
         return self.value
@@ -134,7 +136,7 @@ class Prediction:
 
         Args:
             path: As it was given.
-            people: Largest face first.
+            people: Largest face first, or in the order of the caller's own boxes.
             size: Width and height of the upright picture.
             model: The classifier's identity.
             main: Whose answer is the picture's; everyone's when left out.
@@ -142,8 +144,10 @@ class Prediction:
         width, height = size or (None, None)
         if not people:
             return cls(path, Status.NO_FACE, width=width, height=height, model=model)
-        if main == "central" and size is not None:
-            chosen = min(people, key=lambda person: _from_centre(person, size))
+        if main is not None and size is not None:
+            chosen = (
+                max(people, key=_area) if main == "largest" else min(people, key=lambda one: _from_centre(one, size))
+            )
             people = (chosen, *(person for person in people if person is not chosen))
         asked = people if main is None else people[:1]
         label, score = _together(asked)
@@ -189,6 +193,10 @@ def _together(people: tuple[Person, ...]) -> tuple[str, float]:
     labels = {person.label for person in sure}
     score = min(person.score for person in sure or people)
     return (labels.pop() if len(labels) == 1 else MIXED if labels else UNCERTAIN), score
+
+
+def _area(person: Person) -> float:
+    return 0.0 if person.box is None else (person.box[2] - person.box[0]) * (person.box[3] - person.box[1])
 
 
 def _from_centre(person: Person, size: tuple[int, int]) -> float:

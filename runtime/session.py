@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from .errors import BundleError, OptionError, ProviderUnavailableError
+from .errors import BundleError, OptionError, ProviderUnavailableError, first_line
 from .threads import default_threads
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def create_session(
         session = ort.InferenceSession(content, sess_options=options, providers=providers)
     except Exception as error:
         what = "the model" if isinstance(model, bytes) else os.fspath(model)
-        raise BundleError(f"onnxruntime {ort.__version__} cannot load {what}: {_first_line(error)}") from error
+        raise BundleError(f"onnxruntime {ort.__version__} cannot load {what}: {first_line(error)}") from error
     if session.get_providers()[0] != wanted:
         raise ProviderUnavailableError(
             f"Execution provider {provider!r} did not come up (onnxruntime fell back to "
@@ -113,7 +113,3 @@ def providers_of(session: onnxruntime.InferenceSession) -> tuple[str, ...]:
 
 def _short_name(provider: str) -> str:
     return next((short for short, full in PROVIDERS.items() if full == provider), provider)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

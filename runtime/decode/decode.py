@@ -39,7 +39,8 @@ ImageInput: TypeAlias = Union[
     Image.Image,
     "npt.NDArray[np.uint8]",
 ]
-"""A path, the bytes of a file, a binary file object, a PIL picture, or a uint8 RGB array of shape (H, W, 3)."""
+"""A path, the bytes of a file, a binary file object, a PIL picture, or a uint8 array: grey (H, W) or (H, W, 1), RGB
+(H, W, 3), RGBA (H, W, 4)."""
 
 REDUCED_AT_LEAST = 4
 """How many times the longer side of the target a JPEG still measures, on both sides, when it is decoded smaller.
@@ -69,9 +70,10 @@ def decode(image: ImageInput, limits: Limits = _DEFAULT, *, target: tuple[int, i
     but not on the same file object or PIL picture.
 
     Args:
-        image: A path, the bytes of a picture file, a binary file object, a PIL picture, or a uint8 RGB array of shape
-            (H, W, 3). A seekable file is read from its beginning, whatever its position, and its position is restored;
-            any other is read from where it stands. No file of the caller is closed, no picture of the caller changed.
+        image: A path, the bytes of a picture file, a binary file object, a PIL picture, or a uint8 array: grey (H, W)
+            or (H, W, 1), RGB (H, W, 3), RGBA (H, W, 4). A seekable file is read from its beginning, whatever its
+            position, and its position is restored; any other is read from where it stands. No file of the caller is
+            closed, no picture of the caller changed.
         limits: Largest file and largest picture accepted, by the header, before any pixel is decoded.
         target: ``(width, height)``, in pixels, that the picture will be resized to. A large JPEG file is then decoded
             at 1/2, 1/4 or 1/8 of its scale, never below :data:`REDUCED_AT_LEAST` times the longer side of the target.
@@ -103,8 +105,8 @@ def decode(image: ImageInput, limits: Limits = _DEFAULT, *, target: tuple[int, i
         file, name = open_stream(cast("IO[bytes]", image), limits)
         return _from_file(file, name, limits, target)
     raise TypeError(
-        "A picture is a path, the bytes of a file, a binary file object, a PIL picture or a uint8 RGB array of "
-        f"shape (height, width, 3), not {type(image).__name__}."
+        "A picture is a path, the bytes of a file, a binary file object, a PIL picture or a uint8 array of "
+        f"pixels, not {type(image).__name__}."
     )
 
 
@@ -124,10 +126,16 @@ def _from_file(file: IO[bytes], name: str, limits: Limits, target: tuple[int, in
 def _from_array(array: Any, limits: Limits) -> Image.Image:
     if array.dtype != "uint8":
         raise TypeError(f"An array of pixels has dtype uint8, not {array.dtype}.")
-    if array.ndim != 3 or array.shape[2] != 3:
-        raise OptionError(f"An array of pixels has shape (height, width, 3), not {array.shape}.")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim != 2 and (array.ndim != 3 or array.shape[2] not in (3, 4)):
+        raise OptionError(
+            "An array of pixels has shape (height, width, 3), (height, width, 4), (height, width, 1) or "
+            f"(height, width), not {array.shape}."
+        )
     check_pixels((array.shape[1], array.shape[0]), "The array", limits)
-    return Image.fromarray(array)  # copies: Pillow keeps RGB in four bytes
+    picture = Image.fromarray(array)  # copies: Pillow keeps RGB in four bytes
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _upright_rgb(picture: Image.Image, name: str) -> Image.Image:

@@ -204,8 +204,12 @@ def open_stream(stream: IO[bytes], limits: Limits) -> tuple[IO[bytes], str]:
     name = shown(path) if isinstance(path, (str, bytes)) else "The picture"
     try:
         data = _read_from_start(stream, limits.max_bytes)
-    except (OSError, ValueError) as error:  # ValueError: the file is closed
-        raise ImageError(Status.UNREADABLE, f"{name} cannot be read: {error}.") from error
+    except TypeError:
+        raise
+    except MemoryError as error:
+        raise ImageError(Status.TOO_LARGE, f"{name} needs more memory than there is to be read.") from error
+    except Exception as error:  # the file may be of the caller's own making, and raise what it likes
+        raise ImageError(Status.UNREADABLE, f"{name} cannot be read: {error or type(error).__name__}.") from error
     check_bytes(len(data), name, limits)
     return io.BytesIO(data), name
 

@@ -107,14 +107,6 @@ def test_a_bad_picture_is_a_result(classifier, tmp_path):
     assert classifier.predict(tmp_path / "nowhere.jpg").status is Status.NOT_FOUND
 
 
-@pytest.mark.parametrize("wrong", [None, 3, 2.5, ["a.jpg"], {"a": 1}])
-def test_a_wrong_call_raises(classifier, wrong):
-    with pytest.raises(TypeError):
-        classifier.predict(wrong)
-    with pytest.raises(TypeError):
-        list(classifier.predict_many([wrong]))
-
-
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 @pytest.mark.parametrize("workers", [1, 4])
 def test_one_result_per_input_in_order(classifier, tmp_path, batch_size, workers):

@@ -41,6 +41,10 @@ class TinyModel:
     temperature: float = 1.0
     thresholds: dict[str, float] = field(default_factory=dict)
     gain: float = 4.0
+    blue: str = "ignored"
+    """What a blue picture does: ``nan`` makes its logits not a number, ``error`` fails the run of its whole batch."""
+    processor: dict[str, Any] = field(default_factory=dict)
+    """Replaces the whole processor configuration."""
 
 
 def tiny_bundle(parent: Path, model: TinyModel | None = None) -> Path:
@@ -68,19 +72,27 @@ def tiny_bundle(parent: Path, model: TinyModel | None = None) -> Path:
         [
             helper.make_node("GlobalAveragePool", ["pixel_values"], ["pooled"]),
             helper.make_node("Flatten", ["pooled"], ["flat"], axis=1),
-            helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+            helper.make_node("MatMul", ["flat", "weights"], ["product"]),
+            *_blue_nodes(spec.blue),
         ],
         "tiny",
         [helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, ["batch", 3, spec.size, spec.size])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", classes])],
-        [numpy_helper.from_array(weights, "weights")],
+        [
+            numpy_helper.from_array(weights, "weights"),
+            numpy_helper.from_array(np.array([0, 0, 1], np.float32), "blue"),
+            numpy_helper.from_array(np.array(0.9, np.float32), "limit"),
+            numpy_helper.from_array(np.ones((1, 1), np.float32), "table"),
+            numpy_helper.from_array(np.array([1], np.int64), "last"),
+        ],
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     (folder / "onnx/model.onnx").write_bytes(proto.SerializeToString())
     side = {"height": spec.size, "width": spec.size}
     files = {
         "preprocessor_config.json": json.dumps(
-            {
+            spec.processor
+            or {
                 "image_processor_type": "ViTImageProcessor",
                 "do_resize": True,
                 "size": side,
@@ -125,3 +137,29 @@ def tiny_bundle(parent: Path, model: TinyModel | None = None) -> Path:
     }
     (folder / "bundle.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
     return folder
+
+
+def _blue_nodes(kind: str) -> list[Any]:
+    """Nodes from ``flat`` and ``product`` to ``logits``; a mean of blue above 0.9 is what they look for."""
+    from onnx import TensorProto, helper
+
+    if kind == "ignored":
+        return [helper.make_node("Identity", ["product"], ["logits"])]
+    column = [helper.make_node("MatMul", ["flat", "blue"], ["mean"])]  # (N,)
+    if kind == "nan":  # 0 * sqrt(negative) is not a number
+        return [
+            *column,
+            helper.make_node("Sub", ["limit", "mean"], ["left"]),
+            helper.make_node("Sqrt", ["left"], ["root"]),
+            helper.make_node("Sub", ["root", "root"], ["zero"]),
+            helper.make_node("Unsqueeze", ["zero", "last"], ["zeros"]),
+            helper.make_node("Add", ["product", "zeros"], ["logits"]),
+        ]
+    assert kind == "error"  # an index beyond the table
+    return [
+        *column,
+        helper.make_node("Greater", ["mean", "limit"], ["beyond"]),
+        helper.make_node("Cast", ["beyond"], ["index"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "index"], ["ones"]),  # (N, 1)
+        helper.make_node("Mul", ["product", "ones"], ["logits"]),
+    ]

@@ -168,13 +168,23 @@ def test_array_of_another_dtype_is_a_wrong_call(dtype: Any) -> None:
         decode(np.zeros((4, 4, 3), dtype))
 
 
-@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (3, 4, 4, 3), (4, 4, 1), (3, 40, 40)])
+@pytest.mark.parametrize("shape", [(4,), (4, 4, 2), (3, 4, 4, 3), (4, 4, 5), (3, 40, 40)])
 def test_array_of_another_shape_is_a_wrong_call(shape: tuple[int, ...]) -> None:
     with pytest.raises(OptionError, match="height, width, 3"):
         decode(np.zeros(shape, np.uint8))
 
 
-@pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0, 3)])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_array_is_taken_as_pillow_takes_it(mode: str) -> None:
+    picture = Image.frombytes(mode, (5, 4), np.random.default_rng(0).bytes(5 * 4 * len(mode)))
+    array = np.asarray(picture)
+    shapes = [array, array[:, :, None]] if mode == "L" else [array]
+    for each in shapes:
+        assert decode(each).tobytes() == picture.convert("RGB").tobytes()
+        assert decode(each[::-1, ::2]).size == (3, 4)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0, 3), (0, 4), (4, 0, 1)])
 def test_array_without_pixels_is_a_bad_picture(shape: tuple[int, ...]) -> None:
     with pytest.raises(ImageError, match="no pixels") as caught:
         decode(np.zeros(shape, np.uint8))
