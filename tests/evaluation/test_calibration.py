@@ -9,6 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+pytest.importorskip("pandas")
+pytest.importorskip("sklearn")
+
 from gender_classifier.evaluation.calibration import (
     TEMPERATURES,
     fit,

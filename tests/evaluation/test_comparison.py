@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
+
+pytest.importorskip("pandas")
+pytest.importorskip("sklearn")
+
+import pandas as pd
 
 from gender_classifier.evaluation.comparison import compare, mcnemar, paired
 from gender_classifier.evaluation.labels import ROW

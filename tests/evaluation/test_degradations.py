@@ -6,6 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("pandas")
+pytest.importorskip("sklearn")
+
 from PIL import Image
 
 from gender_classifier import runtime

@@ -9,6 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("pandas")
+pytest.importorskip("sklearn")
+pytest.importorskip("matplotlib")
+
 from PIL import Image
 
 from gender_classifier.evaluation.command_line import main

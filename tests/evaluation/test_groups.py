@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
+
+pytest.importorskip("pandas")
+pytest.importorskip("sklearn")
+
+import pandas as pd
 
 from gender_classifier.evaluation.errors import LabelsError
 from gender_classifier.evaluation.groups import UNKNOWN, by_group

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
+
+pytest.importorskip("pandas")
+
+import pandas as pd
 
 from gender_classifier.evaluation.errors import LabelsError
 from gender_classifier.evaluation.labels import SEVERAL, age_band, filter_rows, group_column, label_meaning, read_labels

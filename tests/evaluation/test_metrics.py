@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
+pytest.importorskip("sklearn")
+
 from sklearn import metrics as reference
 
 from gender_classifier.evaluation.curves import abstention, curves, reliability

@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ID2LABEL = {0: "female", 1: "male"}
 HALF = [0.5, 0.5, 0.5]
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
@@ -300,7 +302,8 @@ def make_checkpoint(
     The head's weights are made larger than transformers initialises them, so that probabilities spread between
     pictures and a difference in the pixels shows.
     """
-    import torch
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as MAPPING
 
     from gender_classifier.export.architectures import ModelClass
