@@ -124,6 +124,7 @@ def test_a_wheel_holds_one_package_and_nothing_of_the_repository(wheel: Path) ->
     assert not [name for name in names if "__pycache__" in name or "/docs/" in name]
     assert "License-Expression: MIT AND CC-BY-4.0" in metadata
     assert "License-File: LICENSE" in metadata
+    assert "License-File: NOTICE.md" in metadata
 
 
 @pytest.mark.slow
