@@ -6,7 +6,7 @@ import os
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -14,16 +14,20 @@ from sklearn.linear_model import LogisticRegression
 from ..runtime.bundle.manifest import MANIFEST_NAME, Decision
 from .defaults import MAX_ERROR
 from .errors import LabelsError
-from .metrics import CLASSES
-from .predict import female_share
+from .metrics import CLASSES, female_share
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from ..runtime.bundle.bundle import Bundle
-    from ..runtime.bundle.manifest import Manifest
 
-__all__ = ["Fit", "fit", "fit_temperature", "fit_threshold", "rescale", "write_decision"]
+__all__ = ["Fit", "Mix", "fit", "fit_temperature", "fit_threshold", "rescale", "write_decision"]
+
+Mix = Literal["found", "even", "both"]
+"""Among how many of each class the share of wrong answers is taken: as found, as if there were as many women as men, or
+the worse of the two. A class that is rare among the pictures flatters the answer for the other."""
 
 FEWEST = 20
 """A share of fewer answers than this says nothing."""
@@ -55,20 +59,22 @@ class Fit:
 def fit(
     probabilities: npt.NDArray[np.float64],
     truth: npt.NDArray[np.int64],
-    manifest: Manifest,
     *,
+    activation: str = "softmax",
+    temperature: float = 1.0,
     max_error: float = MAX_ERROR,
-    balanced: bool = False,
+    mix: Mix = "found",
 ) -> Fit:
     """Fits temperature and thresholds.
 
     Args:
-        probabilities: Of each class with the bundle's present temperature, in the order of ``CLASSES``, (n, 2).
+        probabilities: Of each class in the order of ``CLASSES``, (n, 2), in [0, 1].
         truth: Index of the true class, (n,).
-        manifest: The bundle's, for activation and present temperature.
+        activation: What made them of the logits: ``softmax`` or ``sigmoid``.
+        temperature: What the logits had been divided by.
         max_error: Share of wrong answers allowed for each class, above 0 and below 0.5.
-        balanced: Count women and men alike, whatever their numbers: the share of wrong answers of a class depends on
-            how many of each come before the model.
+        mix: Among how many of each class that share is taken. The temperature is fitted on the pictures as found, or
+            else with the same weight for both classes.
 
     Raises:
         LabelsError: If a class is missing, the model is no better than chance, or no threshold meets ``max_error``.
@@ -76,19 +82,22 @@ def fit(
     counts = np.bincount(truth, minlength=2)
     if counts.min() == 0:
         raise LabelsError(f"No picture is labelled {CLASSES[int(counts.argmin())]}; calibration needs both classes.")
-    weights = (len(truth) / (2 * counts))[truth] if balanced else np.ones(len(truth))
-    now = manifest.decision.temperature
-    temperature = fit_temperature(probabilities, truth, manifest.activation, now, weights)
-    scaled = rescale(probabilities, manifest.activation, now, temperature)
+    even = (len(truth) / (2 * counts))[truth]
+    weights = np.ones(len(truth)) if mix == "found" else even
+    fitted = fit_temperature(probabilities, truth, activation, temperature, weights)
+    scaled = rescale(probabilities, activation, temperature, fitted)
     chosen = scaled.argmax(axis=1)
     score = scaled.max(axis=1)
+    mixes = {"found": [np.ones(len(truth))], "even": [even], "both": [np.ones(len(truth)), even]}[mix]
     thresholds = {
-        name: fit_threshold(score[chosen == k], (truth != k)[chosen == k], weights[chosen == k], max_error, name)
+        name: fit_threshold(
+            score[chosen == k], (truth != k)[chosen == k], [each[chosen == k] for each in mixes], max_error, name
+        )
         for k, name in enumerate(CLASSES)
     }
     given = score >= np.array([thresholds[name] for name in CLASSES])[chosen]
     return Fit(
-        temperature=temperature,
+        temperature=fitted,
         thresholds=thresholds,
         answered={name: float(given[truth == k].mean()) for k, name in enumerate(CLASSES)},
         wrong={
@@ -135,7 +144,7 @@ def fit_temperature(
 def fit_threshold(
     score: npt.NDArray[np.float64],
     wrong: npt.NDArray[np.bool_],
-    weights: npt.NDArray[np.float64],
+    mixes: Sequence[npt.NDArray[np.float64]],
     max_error: float,
     name: str,
 ) -> float:
@@ -144,7 +153,7 @@ def fit_threshold(
     Args:
         score: Probability of the class where it is the most probable one.
         wrong: Whether that answer is wrong.
-        weights: Weight of each picture.
+        mixes: Weights of the pictures; the share is kept with each of them.
         max_error: Share allowed.
         name: The class, for the message.
 
@@ -153,7 +162,7 @@ def fit_threshold(
     """
     order = np.argsort(-score, kind="stable")
     score = score[order]
-    error = np.cumsum((wrong * weights)[order]) / np.cumsum(weights[order])
+    error = np.max([np.cumsum((wrong * weights)[order]) / np.cumsum(weights[order]) for weights in mixes], axis=0)
     # Pictures with the same score are answered together or not at all.
     last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1) if len(score) else np.array([], dtype=int)
     good = last[(error[last] <= max_error) & (last + 1 >= FEWEST)]

@@ -91,9 +91,10 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     fitted = calibration.fit(
         outcome.probabilities,
         outcome.answers.truth,
-        classifier.manifest,
+        activation=classifier.manifest.activation,
+        temperature=classifier.manifest.decision.temperature,
         max_error=arguments.max_error,
-        balanced=arguments.balanced,
+        mix="even" if arguments.balanced else "found",
     )
     counts = ", ".join(f"{int((outcome.answers.truth == k).sum())} {name}" for k, name in enumerate(CLASSES))
     condition = f" with {labelled.where}" if labelled.where else ""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from .predict import Outcome
+    from .metrics import Answers
 
 __all__ = ["UNKNOWN", "by_group", "gaps"]
 
@@ -23,13 +23,14 @@ UNKNOWN = "(not labelled)"
 
 
 def by_group(
-    outcome: Outcome, columns: Sequence[str], *, min_group: int = MIN_GROUP, resamples: int = 1000
+    rows: pd.DataFrame, answers: Answers, columns: Sequence[str], *, min_group: int = MIN_GROUP, resamples: int = 1000
 ) -> dict[str, Any]:
     """Computes the metrics of each group of each column, and of each pair of columns crossed.
 
     Args:
-        outcome: Answers with their rows.
-        columns: Columns of the labels; ages are banded.
+        rows: One row per answer, with the columns of the labels.
+        answers: What was true and what was answered.
+        columns: Columns to group by; ages are banded.
         min_group: Fewest pictures of a class in a group from which a gap is drawn.
         resamples: Number of bootstrap resamples.
 
@@ -38,16 +39,16 @@ def by_group(
         ``smallest`` (name and size of the smallest group) and ``gaps``. Pictures whose cell is empty are the group
         ``(not labelled)``, which takes part in no gap.
     """
-    keys = {column: group_column(outcome.rows, column) for column in columns}
+    keys = {column: group_column(rows, column) for column in columns}
     for first, second in combinations(columns, 2):
         both = keys[first].ne("") & keys[second].ne("")
         keys[f"{first} x {second}"] = (keys[first] + ", " + keys[second]).where(both, "")
-    return {name: _one(outcome, cells, min_group, resamples) for name, cells in keys.items()}
+    return {name: _one(answers, cells, min_group, resamples) for name, cells in keys.items()}
 
 
-def _one(outcome: Outcome, cells: pd.Series[str], min_group: int, resamples: int) -> dict[str, Any]:
+def _one(answers: Answers, cells: pd.Series[str], min_group: int, resamples: int) -> dict[str, Any]:
     groups = {
-        name or UNKNOWN: metrics(outcome.answers.where((cells == name).to_numpy()), resamples=resamples)
+        name or UNKNOWN: metrics(answers.where((cells == name).to_numpy()), resamples=resamples)
         for name in sorted(cells.unique(), key=_order)
     }
     known = {name: figures["n"] for name, figures in groups.items() if name != UNKNOWN}

@@ -12,9 +12,11 @@ from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_s
 from .intervals import Estimate, bootstrap, difference, mean_of, stratified_weights, wilson
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
-__all__ = ["BINS", "CLASSES", "UNANSWERED", "Answers", "brier", "calibration_error", "metrics"]
+__all__ = ["BINS", "CLASSES", "UNANSWERED", "Answers", "brier", "calibration_error", "female_share", "metrics"]
 
 CLASSES = ("female", "male")
 """The order of classes in every array and table; the score of ROC and PR is that of the first."""
@@ -42,6 +44,26 @@ class Answers:
         if not len(self.truth) == len(self.probability) == len(self.given):
             raise ValueError("truth, probability and given have different lengths")
 
+    @classmethod
+    def of(
+        cls,
+        truth: npt.NDArray[np.int64],
+        probabilities: npt.NDArray[np.float64],
+        thresholds: Mapping[str, float] | None = None,
+    ) -> Answers:
+        """Makes answers of plain arrays.
+
+        Args:
+            truth: Index into :data:`CLASSES` of the label, (n,).
+            probabilities: Of each class in the order of :data:`CLASSES`, (n, 2); rows of a sigmoid head need not sum
+                to one.
+            thresholds: Per class, the least probability at which it is answered; without, every picture is.
+        """
+        chosen = probabilities.argmax(axis=1) if len(probabilities) else np.zeros(0, dtype=np.int64)
+        least = np.array([(thresholds or {}).get(name, 0.0) for name in CLASSES])[chosen]
+        given = np.where(probabilities.max(axis=1, initial=0.0) >= least, chosen, UNANSWERED)
+        return cls(truth, female_share(probabilities), given.astype(np.int64))
+
     def __len__(self) -> int:
         return len(self.truth)
 
@@ -63,6 +85,18 @@ class Answers:
     def where(self, mask: npt.NDArray[np.bool_]) -> Answers:
         """Returns the answers for a part of the pictures."""
         return Answers(self.truth[mask], self.probability[mask], self.given[mask])
+
+
+def female_share(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Returns the probability of ``female`` from those of both classes, (n, 2) -> (n,).
+
+    Sigmoid heads answer for each class by itself, so that the two need not sum to one.
+    """
+    total = probabilities.sum(axis=1)
+    share: npt.NDArray[np.float64] = np.divide(
+        probabilities[:, 0], total, out=np.full(len(total), 0.5), where=total > 0
+    )
+    return share
 
 
 def metrics(answers: Answers, *, resamples: int = 1000) -> dict[str, Any]:

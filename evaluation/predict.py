@@ -15,7 +15,7 @@ from ..runtime.faces.crop import crop_square
 from ..runtime.prediction import Status
 from .errors import LabelsError
 from .labels import ROW
-from .metrics import CLASSES, UNANSWERED, Answers
+from .metrics import CLASSES, UNANSWERED, Answers, female_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Change = Callable[[Image.Image], Image.Image]
 
-__all__ = ["Outcome", "answer", "collect", "face_box", "female_share", "open_views"]
+__all__ = ["Outcome", "answer", "collect", "face_box", "open_views"]
 
 
 @dataclass(frozen=True)
@@ -157,18 +157,6 @@ def face_box(cell: str) -> Box | None:
     except ValueError as error:
         raise LabelsError(f"A face box is x0 y0 x1 y1 in pixels; {cell!r} is not.") from error
     return x0, y0, x1, y1
-
-
-def female_share(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Returns the probability of ``female`` from those of both classes, (n, 2) -> (n,).
-
-    Sigmoid heads answer for each class by itself, so that the two need not sum to one.
-    """
-    total = probabilities.sum(axis=1)
-    share: npt.NDArray[np.float64] = np.divide(
-        probabilities[:, 0], total, out=np.full(len(total), 0.5), where=total > 0
-    )
-    return share
 
 
 def _both(prediction: Prediction) -> tuple[float, ...]:

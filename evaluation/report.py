@@ -76,7 +76,7 @@ def build(
             "min_group": min_group,
         },
         "overall": metrics(outcome.answers, resamples=resamples),
-        "by": by_group(outcome, group_by, min_group=min_group, resamples=resamples),
+        "by": by_group(outcome.rows, outcome.answers, group_by, min_group=min_group, resamples=resamples),
         "curves": curves(outcome.answers),
         "robustness": robustness,
     }

@@ -38,11 +38,6 @@ def known(temperature: float, n: int = 20000, seed: int = 0) -> tuple[Floats, np
     return runtime_probabilities((temperature * logits).astype(np.float32), "softmax"), truth
 
 
-@pytest.fixture
-def manifest(tmp_path: Path) -> Manifest:
-    return Bundle.open(tiny_bundle(tmp_path)).manifest
-
-
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_a_known_temperature_is_found(temperature: float) -> None:
     probabilities, truth = known(temperature)
@@ -101,7 +96,7 @@ def test_the_lowest_threshold_that_keeps_the_error() -> None:
     wrong[40] = True
     wrong[60:] = True
     # At 5 %: k answers hold 1 + (k - 60) wrong ones; (k - 59) / k <= 0.05 up to k = 62 (3 / 62 = 4.8 %).
-    threshold = fit_threshold(score, wrong, np.ones(100), 0.05, "female")
+    threshold = fit_threshold(score, wrong, [np.ones(100)], 0.05, "female")
     assert (score >= threshold).sum() == 62
     assert wrong[score >= threshold].mean() <= 0.05
 
@@ -109,22 +104,22 @@ def test_the_lowest_threshold_that_keeps_the_error() -> None:
 def test_answers_of_the_same_score_stay_together() -> None:
     score = np.array([0.9] * 30 + [0.8] * 30)
     wrong = np.array([False] * 30 + [False] * 15 + [True] * 15)
-    threshold = fit_threshold(score, wrong, np.ones(60), 0.05, "female")
+    threshold = fit_threshold(score, wrong, [np.ones(60)], 0.05, "female")
     assert 0.8 < threshold <= 0.9
 
 
 def test_everything_may_be_answered_where_nothing_is_wrong() -> None:
-    assert fit_threshold(np.linspace(0.51, 0.9, 30), np.zeros(30, dtype=bool), np.ones(30), 0.05, "male") == 0.5
+    assert fit_threshold(np.linspace(0.51, 0.9, 30), np.zeros(30, dtype=bool), [np.ones(30)], 0.05, "male") == 0.5
 
 
 def test_no_threshold_is_an_error_not_a_silence() -> None:
     with pytest.raises(LabelsError, match=r"for male below 5%"):
-        fit_threshold(np.linspace(0.51, 0.9, 100), np.ones(100, dtype=bool), np.ones(100), 0.05, "male")
+        fit_threshold(np.linspace(0.51, 0.9, 100), np.ones(100, dtype=bool), [np.ones(100)], 0.05, "male")
 
 
-def test_fit_keeps_wrong_answers_of_either_class_below_the_limit(manifest: Manifest) -> None:
+def test_fit_keeps_wrong_answers_of_either_class_below_the_limit() -> None:
     probabilities, truth = known(2.0, 4000)
-    fitted = fit(probabilities, truth, manifest, max_error=0.05)
+    fitted = fit(probabilities, truth, max_error=0.05)
     assert fitted.nll_after < fitted.nll_before
     scaled = rescale(probabilities, "softmax", 1.0, fitted.temperature)
     for k, name in enumerate(("female", "male")):
@@ -133,19 +128,28 @@ def test_fit_keeps_wrong_answers_of_either_class_below_the_limit(manifest: Manif
         assert 0.03 < fitted.wrong[name] <= 0.05
 
 
-def test_balanced_counts_women_and_men_alike(manifest: Manifest) -> None:
+def test_balanced_counts_women_and_men_alike() -> None:
     probabilities, truth = known(1.0, 8000)
     keep = (truth == 1) | (np.arange(8000) % 5 == 0)  # five times fewer women
-    plain = fit(probabilities[keep], truth[keep], manifest)
-    balanced = fit(probabilities[keep], truth[keep], manifest, balanced=True)
+    plain = fit(probabilities[keep], truth[keep])
+    balanced = fit(probabilities[keep], truth[keep], mix="even")
     # Among few women an answer "female" is wrong more often than among as many women as men.
     assert plain.thresholds["female"] > balanced.thresholds["female"] > 0.5
     assert plain.thresholds["male"] < balanced.thresholds["male"]
 
 
-def test_both_classes_are_needed(manifest: Manifest) -> None:
+def test_the_limit_may_hold_for_both_mixes() -> None:
+    probabilities, truth = known(1.0, 8000)
+    keep = (truth == 1) | (np.arange(8000) % 5 == 0)
+    even, both = (fit(probabilities[keep], truth[keep], mix=mix) for mix in ("even", "both"))
+    assert both.temperature == even.temperature
+    assert both.thresholds["male"] == even.thresholds["male"]  # the stricter of the two where men are many
+    assert both.thresholds["female"] > even.thresholds["female"]
+
+
+def test_both_classes_are_needed() -> None:
     with pytest.raises(LabelsError, match="labelled male"):
-        fit(np.array([[0.9, 0.1]]), np.array([0]), manifest)
+        fit(np.array([[0.9, 0.1]]), np.array([0]))
 
 
 def test_only_the_decision_of_the_manifest_changes(tmp_path: Path) -> None:

@@ -15,12 +15,11 @@ import pandas as pd
 from gender_classifier.evaluation.errors import LabelsError
 from gender_classifier.evaluation.groups import UNKNOWN, by_group
 from gender_classifier.evaluation.metrics import Answers
-from gender_classifier.evaluation.predict import Outcome
 
 F, M = 0, 1
 
 
-def outcome(parts: list[dict[str, Any]]) -> Outcome:
+def crowd(parts: list[dict[str, Any]]) -> tuple[pd.DataFrame, Answers]:
     """Builds answers from counts: per part the columns, the class, how many right, how many wrong."""
     rows, truth, probability = [], [], []
     for part in parts:
@@ -30,11 +29,10 @@ def outcome(parts: list[dict[str, Any]]) -> Outcome:
             truth += [part["truth"]] * count
             probability += [0.9 if (part["truth"] == F) == correct else 0.1] * count
     p = np.array(probability)
-    answers = Answers(np.array(truth), p, np.where(p >= 0.5, F, M))
-    return Outcome(pd.DataFrame(rows), answers, {}, np.stack([p, 1 - p], axis=1))
+    return pd.DataFrame(rows), Answers.of(np.array(truth), np.stack([p, 1 - p], axis=1))
 
 
-CROWD = outcome(
+CROWD = crowd(
     [
         {"age": "5", "race": "a", "truth": F, "right": 12, "wrong": 18},
         {"age": "7", "race": "b", "truth": M, "right": 30, "wrong": 10},
@@ -47,7 +45,7 @@ CROWD = outcome(
 
 
 def test_ages_are_banded_and_counted() -> None:
-    groups = by_group(CROWD, ["age"], resamples=20)["age"]["groups"]
+    groups = by_group(*CROWD, ["age"], resamples=20)["age"]["groups"]
     assert list(groups) == ["0-9", "18-29", "60+"]
     assert [each["n"] for each in groups.values()] == [70, 100, 7]
     assert groups["0-9"]["recall"]["female"]["value"] == 12 / 30
@@ -55,7 +53,7 @@ def test_ages_are_banded_and_counted() -> None:
 
 
 def test_the_gap_is_that_of_the_extremes_among_groups_large_enough() -> None:
-    content = by_group(CROWD, ["age"], min_group=20, resamples=20)["age"]
+    content = by_group(*CROWD, ["age"], min_group=20, resamples=20)["age"]
     gap = content["gaps"]["balanced_accuracy"]
     assert (gap["best"], gap["worst"]) == ("18-29", "0-9")
     assert gap["difference"]["value"] == pytest.approx(0.85 - 0.575)
@@ -68,14 +66,14 @@ def test_the_gap_is_that_of_the_extremes_among_groups_large_enough() -> None:
 
 
 def test_a_lower_minimum_lets_the_small_group_in() -> None:
-    gap = by_group(CROWD, ["age"], min_group=3, resamples=20)["age"]["gaps"]["recall female"]
+    gap = by_group(*CROWD, ["age"], min_group=3, resamples=20)["age"]["gaps"]["recall female"]
     assert gap["best"] == "60+"
     assert gap["difference"]["value"] == pytest.approx(1.0 - 0.4)
     assert gap["left_out"] == []
 
 
 def test_crossings_and_what_is_not_labelled() -> None:
-    content = by_group(CROWD, ["age", "race"], resamples=20)
+    content = by_group(*CROWD, ["age", "race"], resamples=20)
     assert list(content) == ["age", "race", "age x race"]
     crossing = content["age x race"]
     assert list(crossing["groups"]) == ["0-9, a", "0-9, b", "18-29, a", "18-29, b", UNKNOWN]
@@ -87,10 +85,10 @@ def test_crossings_and_what_is_not_labelled() -> None:
 
 
 def test_every_group_adds_up_to_the_whole() -> None:
-    for content in by_group(CROWD, ["age", "race"], resamples=20).values():
+    for content in by_group(*CROWD, ["age", "race"], resamples=20).values():
         assert sum(each["n"] for each in content["groups"].values()) == 177
 
 
 def test_an_unknown_column_is_named() -> None:
     with pytest.raises(LabelsError, match=r"'height'.*age, race"):
-        by_group(CROWD, ["height"])
+        by_group(*CROWD, ["height"])

@@ -153,3 +153,15 @@ def test_abstention_answers_the_surest_first() -> None:
 def test_arrays_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match="different lengths"):
         Answers(np.zeros(2, dtype=np.int64), np.zeros(3), np.zeros(2, dtype=np.int64))
+
+
+def test_answers_of_plain_arrays_abstain_below_the_threshold_of_their_class() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.4, 0.6]])
+    answers = Answers.of(np.array([0, 0, 1, 0]), probabilities, {"female": 0.8, "male": 0.65})
+    assert answers.given.tolist() == [0, UNANSWERED, 1, UNANSWERED]
+    assert answers.probability == pytest.approx([0.9, 0.6, 0.3, 0.4])
+    assert answers.right.tolist() == [True, True, True, False]
+    assert Answers.of(np.array([0, 0, 1, 0]), probabilities).given.tolist() == [0, 0, 1, 1]
+    assert len(Answers.of(np.zeros(0, dtype=np.int64), np.zeros((0, 2)))) == 0
+    sigmoid = Answers.of(np.array([0]), np.array([[0.3, 0.1]]))
+    assert sigmoid.probability == pytest.approx([0.75])
