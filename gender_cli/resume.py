@@ -12,14 +12,13 @@ import hashlib
 import json
 import os
 import re
-import stat
 from collections import Counter, deque
 from typing import TYPE_CHECKING, final
 
 from ..runtime.errors import OptionError
 from ..runtime.prediction import Prediction, Status
-from .inputs import STDIN, printable
-from .jsonl import WriteError, lock, write_line
+from .inputs import STDIN
+from .jsonl import JsonLines
 from .tally import Tally
 
 if TYPE_CHECKING:
@@ -30,14 +29,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ResultsFile", "file_key", "is_torn"]
 
-# File descriptors all through, which pathlib has no methods for:
 # ruff: noqa: PTH116
 
 _FIELDS = frozenset(Prediction(path=None, status=Status.OK).asdict())
 _TORN = re.compile(rb'\{"path": ("(?:[^"\\]|\\.)*"|null), "status": "')
 """How every line begins; the start of a line that was torn off is a start of this, or begins with it."""
-_LONGEST = 1 << 26
-"""Bytes of a line beyond which it is nobody's result: a picture of ten thousand people takes three million."""
 
 
 @final
@@ -63,25 +59,24 @@ class ResultsFile:
             OptionError: If the file cannot be opened, is in use, holds results and ``resume`` is false, or holds
                 anything but results.
         """
-        self._name = printable(os.fspath(path))
         self._tally = tally
         # Digest of the path -> the stamp and outcome of its last line: that line is the one that counts.
         self._known: dict[bytes, tuple[bytes, str]] = {}
         self._repeated: Counter[bytes] = Counter()  # an input that was given several times has several lines
         self._in_flight: deque[tuple[str, dict[str, int] | None]] = deque()
         self.held = 0
-        self._descriptor = self._open(path)
+        self._file = JsonLines(path, create=True)
         try:
-            lock(self._descriptor, f"{self._name} is being written by another run; wait for it, or name another file.")
-            end = os.fstat(self._descriptor).st_size
-            if end and not resume:
+            if not resume and os.fstat(self._file.descriptor).st_size:
                 raise OptionError(
-                    f"{self._name} is not empty. --resume goes on with it and skips the pictures it holds; "
+                    f"{self._file.name} is not empty. --resume goes on with it and skips the pictures it holds; "
                     "to start anew, name another file."
                 )
-            self._length = self._read() if end else 0
-            if self._length != end:
-                os.ftruncate(self._descriptor, self._length)
+            for _, line in self._file.lines():
+                self._take(line)
+            if not self._file.is_torn(is_torn):
+                raise self._foreign()
+            self._file.cut()
         except BaseException:
             self.close()
             raise
@@ -114,24 +109,11 @@ class ResultsFile:
         path, stamp = self._in_flight.popleft()
         if path != prediction.path:
             raise ValueError(f"the prediction of {prediction.path!r} came where that of {path!r} was due")
-        line = json.dumps({**prediction.asdict(), "file": stamp}, allow_nan=False).encode("ascii") + b"\n"
-        try:
-            write_line(self._descriptor, line, self._length)
-        except OSError as error:
-            raise WriteError(f"{self._name} cannot be written: {error.strerror}.") from error
-        self._length += len(line)
+        self._file.append({**prediction.asdict(), "file": stamp})
 
     def close(self) -> None:
         """Hands the lines to the disk and closes the file."""
-        if self._descriptor < 0:
-            return
-        try:
-            os.fsync(self._descriptor)
-        except OSError:
-            pass  # a file system without fsync; the lines are written all the same
-        finally:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._file.close()
 
     def __enter__(self) -> ResultsFile:
         return self
@@ -141,45 +123,16 @@ class ResultsFile:
     ) -> None:
         self.close()
 
-    def _open(self, path: str | os.PathLike[str]) -> int:
-        try:
-            if os.path.lexists(path) and not stat.S_ISREG(os.stat(path).st_mode):
-                raise OptionError(f"{self._name} is no regular file; the results go to one, or to stdout with --jsonl.")
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-            return os.open(path, flags, 0o666)
-        except (OSError, ValueError) as error:
-            if isinstance(error, OptionError):
-                raise
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise OptionError(f"{self._name} cannot be opened for writing: {reason}.") from error
-
-    def _read(self) -> int:
-        """Takes in every whole line and returns where the last of them ends."""
-        end = 0
-        with open(self._descriptor, "rb", closefd=False) as file:
-            while (line := file.readline(_LONGEST)).endswith(b"\n"):
-                self._take(line, self.held + 1)
-                end += len(line)
-            tail = line.rstrip(b"\0")  # a power cut can leave zeros where a line should be
-            rest = iter(lambda: file.read(1 << 20), b"")
-            if tail:
-                torn = is_torn(tail) and len(line) < _LONGEST
-            else:  # zeros alone, after at least one result; or nothing
-                torn = not line or (self.held > 0 and not any(chunk.strip(b"\0") for chunk in rest))
-            if not torn:
-                raise self._foreign(self.held + 1)
-        return end
-
-    def _take(self, line: bytes, number: int) -> None:
+    def _take(self, line: bytes) -> None:
         try:
             data = json.loads(line)
             stamp = data.pop("file")
             if set(data) != _FIELDS or not isinstance(data["path"], str):
-                raise self._foreign(number)
+                raise self._foreign()
             stamp = None if stamp is None else {"size": int(stamp["size"]), "mtime_ns": int(stamp["mtime_ns"])}
             known = str(data["label"]) if Status(data["status"]) is Status.OK else str(Status(data["status"]))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            raise self._foreign(number) from error
+            raise self._foreign() from error
         key, digest = file_key(data["path"], None, None), _digest(stamp)
         before = self._known.get(key)
         if before is not None and before[0] == digest:
@@ -189,10 +142,10 @@ class ResultsFile:
         self._known[key] = (digest, known)
         self.held += 1
 
-    def _foreign(self, number: int) -> OptionError:
+    def _foreign(self) -> OptionError:
         return OptionError(
-            f"Line {number} of {self._name} is no result that --output wrote, so the file is left as it is. "
-            "Name another file."
+            f"Line {self.held + 1} of {self._file.name} is not a result that --output wrote, so the file is left as "
+            "it is. Name another file."
         )
 
 

@@ -21,10 +21,10 @@ from ..arguments import model_options
 from ..classify import NOTICES, explained, load_options, predictions
 from ..inputs import expand, printable
 from ..stdio import say
-from .journal_format import SETTINGS
-from .options import FAILED, SortOptions, SortTally, resolve
-from .sorter import Sorter, open_journal, run_sort
-from .transfer import MODES
+from .options import FAILED, SortOptions, SortTally
+from .places import locate, open_journal, resolve
+from .records import JOURNAL_NAME, MODES, SETTINGS
+from .sorter import Sorter, run_sort
 from .undo import undo
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["SortOptions", "SortTally", "build_parser", "parse_names", "run", "run_sort", "undo"]
 
 # Paths are strings all through, as the journal keeps them:
-# ruff: noqa: PTH100, PTH112
+# ruff: noqa: PTH100, PTH112, PTH118
 
 _EPILOG = """\
 Nothing is ever overwritten: a picture whose equal is there already stays where it is, and a different one of the same
@@ -66,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of ``gender-classifier sort``."""
     parser = argparse.ArgumentParser(
         prog="gender-classifier sort",
-        usage="%(prog)s SRC DEST [options]\n       %(prog)s --resume JOURNAL\n       %(prog)s --undo JOURNAL",
+        usage="%(prog)s SRC DEST [options]\n       %(prog)s --resume DEST\n       %(prog)s --undo DEST",
         description="Puts the pictures of a folder into woman/, man/, mixed/, uncertain/, no-face/ and failed/.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -92,8 +92,13 @@ def build_parser() -> argparse.ArgumentParser:
     sorting.add_argument("-q", "--quiet", action="store_true", help="no notices, no progress, no tally on stderr")
     journal = parser.add_argument_group("journal")
     journal.add_argument("--journal", metavar="FILE", help="where the journal is kept (default: in DEST)")
-    journal.add_argument("--resume", metavar="JOURNAL", help="go on with the sort of this journal, or of this DEST")
-    journal.add_argument("--undo", metavar="JOURNAL", help="put everything back that this journal, or DEST's, tells of")
+    journal.add_argument("--resume", metavar="DEST", help="go on with the sort into this folder, or of this journal")
+    journal.add_argument("--undo", metavar="DEST", help="put everything back that was sorted into this folder")
+    journal.add_argument("--source", dest="source_now", metavar="DIR", help="with --undo: where SRC is now")
+    journal.add_argument("--destination", dest="destination_now", metavar="DIR", help="with --undo: where DEST is now")
+    journal.add_argument(
+        "--yes", action="store_true", help="do what a journal tells that was given as a file, or is in doubt"
+    )
     model_options(parser)
     # None is what was not given: --resume takes that from the journal, and it has its default otherwise.
     parser.set_defaults(**dict.fromkeys(_DEFAULTS), run=run)
@@ -135,11 +140,28 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _undo(arguments: argparse.Namespace) -> int:
     if arguments.source is not None or arguments.resume is not None or arguments.journal is not None:
-        raise OptionError("--undo JOURNAL stands alone: the journal knows SRC and DEST.")
-    tally = undo(arguments.undo, dry_run=arguments.dry_run, report=say, plan=_print if arguments.dry_run else None)
+        raise OptionError("--undo DEST stands alone: the journal in it knows SRC. --source DIR names another one.")
+    tally = undo(
+        arguments.undo,
+        source=arguments.source_now,
+        destination=arguments.destination_now,
+        confirm=lambda announcement: _confirm(announcement, yes=arguments.yes),
+        dry_run=arguments.dry_run,
+        report=say,
+        plan=_print if arguments.dry_run else None,
+    )
     if not arguments.quiet:
         say(f"dry run: {tally.sentence()}" if arguments.dry_run else tally.sentence())
     return 1 if tally.left else 0
+
+
+def _confirm(announcement: str, *, yes: bool) -> bool:
+    """Returns whether a person wants what is announced: by --yes, or asked on a terminal."""
+    if yes or sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return yes
+    say(announcement)
+    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _options(arguments: argparse.Namespace) -> SortOptions:
@@ -165,14 +187,23 @@ def _options(arguments: argparse.Namespace) -> SortOptions:
 def _take_from_journal(arguments: argparse.Namespace) -> None:
     """Sets what was not given to what the journal's sort was told. What was given is compared later, by the sorter."""
     if arguments.journal is not None:
-        raise OptionError("--resume JOURNAL names the journal already; leave out --journal.")
+        raise OptionError("--resume DEST names the journal already; leave out --journal.")
     with open_journal(arguments.resume, write=False) as journal:
-        header = journal.header
-    if arguments.source is None and not os.path.isdir(header.source):
-        raise OptionError(f"The folder {printable(header.source)}, which the journal is about, is not there.")
+        header, path = journal.header, journal.path
+        reach = locate(journal, named=arguments.resume, source=arguments.source, destination=arguments.destination)
+    if not os.path.isdir(reach.source):
+        raise OptionError(f"The folder {printable(reach.source)}, which the journal is about, is not there.")
+    if reach.doubts:
+        announcement = (
+            f"{printable(path)} wants a second look: {'; '.join(reach.doubts)}. It would go on to sort "
+            f"{printable(os.path.join(reach.source, header.start))} into {printable(reach.destination)} "
+            f"by {header.mode}."
+        )
+        if not _confirm(announcement, yes=arguments.yes):
+            raise OptionError(f"{announcement}\nNothing was done. If this is what you want, give --yes as well.")
     told = {
-        "source": header.start_path,
-        "destination": header.destination,
+        "source": os.path.join(reach.source, header.start) if header.start else reach.source,
+        "destination": reach.destination,
         "mode": header.mode,
         "names": header.names,
         "keep_tree": header.keep_tree,
@@ -182,7 +213,7 @@ def _take_from_journal(arguments: argparse.Namespace) -> None:
     for name, value in told.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
-    arguments.journal = journal.path
+    arguments.journal = path
 
 
 def _sort(arguments: argparse.Namespace, options: SortOptions) -> int:
@@ -275,7 +306,10 @@ def _epilogue(sorter: Sorter) -> None:
         return
     say(sorter.tally.sentence())
     if sorter.tally.placed:
-        say(f"to put everything back: gender-classifier sort --undo {shlex.quote(sorter.journal_path)}")
+        folder, name = os.path.split(sorter.journal_path)
+        inside = folder == sorter.destination and name == JOURNAL_NAME
+        journal = shlex.quote(folder if inside else sorter.journal_path)
+        say(f"to put everything back: gender-classifier sort --undo {journal}")
 
 
 def _print(line: str) -> None:

@@ -1,89 +1,76 @@
-"""The journal of a sort: what was meant, what was done, what was undone, one JSON object a line.
+"""Writes and reads the journal of a sort: what was meant, what was done, what was undone, one JSON object a line.
 
 An intent is on the disk before the file system is touched, and its ``done`` follows. So after a kill or a power cut at
-any moment exactly one entry can be open, and it tells where to look. ``docs/sorting.md`` shows the format.
+any moment an entry that is open tells where to look. ``docs/sorting.md`` shows the format.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, final
+from types import TracebackType
+from typing import Any, Final, final
 
+from ...runtime.bundle.strict_json import JSONFormatError, build, parse
 from ...runtime.errors import OptionError
 from ..inputs import printable
-from ..jsonl import WriteError, write_line
-from ..resume import file_key
-from .journal_files import (
-    FOR_READING,
-    FOR_WRITING,
-    claim,
-    open_regular,
-    sync_file,
-    sync_folder,
-    waiting_place,
-    waiting_places,
-)
-from .journal_format import FIRST_LINE, STATES, Entry, Header, State, parse_entry
-from .journal_reading import Contents, foreign, is_unfinished, read
+from ..jsonl import JsonLines, WriteError
+from .files import sync_folder
+from .records import FIRST_LINES, STATES, VERSION, Entry, Equal, Folder, Header, Mark, State, parse_header
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
-__all__ = ["JOURNAL_NAME", "Journal"]
+__all__ = ["Journal"]
 
 # Paths as they are in the journal, and a file descriptor:
-# ruff: noqa: PTH104, PTH108, PTH119, PTH120
+# ruff: noqa: PTH108, PTH120
 
-JOURNAL_NAME = ".gender-classifier-journal.jsonl"
-"""Where a sort keeps its journal, in the destination folder, unless told otherwise."""
+_FIRST_LINE = next(line for line, version in FIRST_LINES.items() if version == VERSION)
+_SHORT: Final = 1 << 16
+"""Bytes of zeros alone that a power cut may leave of a journal that was just begun."""
+
+_WORDS = {state: word for word, state in STATES.items()}
 
 
 @final
 class Journal:
     """An open journal. Only one process at a time can have it open for writing, where the system can lock files.
 
-    A journal that lies in folders which the sort itself makes cannot be there before them, nor after them. It is
-    started beside the outermost of them and moved in (:meth:`arrive`), and moved out again (:meth:`step_aside`) before
-    they are removed. So at every moment it tells what is to be done, and :meth:`open` finds it in either place.
+    Attributes:
+        path: Of its file, absolute.
+        version: Of its format; only one of :data:`~gender_cli.sorting.records.VERSION` can be gone on with.
+        header: What the sort was told.
     """
 
-    def __init__(self, path: str, place: str, descriptor: int, header: Header, contents: Contents, length: int) -> None:
+    def __init__(self, path: str, file: JsonLines) -> None:
         self.path = path
-        self.header = header
-        self._place = place  # where it is; elsewhere than at ``path`` while it waits aside
-        self._descriptor = descriptor
-        self._contents = contents
-        self._length = length
+        self.version = VERSION
+        self.header: Header
+        self._file = file
+        # What the lines add up to; a few dozen bytes per entry.
+        self._offsets = array("q")
+        self._states = bytearray()
+        self._equal: dict[bytes, int] = {}  # where the line is
+        self._folders: list[str] = []
 
     @classmethod
     def create(cls, path: str, header: Header) -> Journal:
-        """Starts a journal, aside if the folder that it belongs in is still to be made.
-
-        What a killed start left of one is overwritten.
+        """Starts a journal. What a killed start left of one is overwritten.
 
         Raises:
             OptionError: If it cannot be written, is in use or holds something.
         """
-        shown = printable(path)
-        place = waiting_place(path, header.made) or path
-        descriptor = open_regular(place, FOR_WRITING | os.O_CREAT, shown)
-        journal = cls(path, place, descriptor, header, Contents(), 0)
+        journal = cls(path, JsonLines(path, create=True, private=True))
         try:
-            try:
-                claim(descriptor, place, shown)
-            except FileNotFoundError as error:
-                raise OptionError(f"{shown} was taken away while it was being opened; start again.") from error
-            if not is_unfinished(descriptor):
-                raise foreign(shown)
-            os.ftruncate(descriptor, 0)
-            journal._write(FIRST_LINE)
-            journal._append(asdict(header), sync=True)
-            sync_folder(os.path.dirname(place))
+            journal._check_owner()
+            if journal._read():
+                raise _foreign(journal._file.name)
+            journal.header = header
+            journal._file.cut(0)
+            journal._file.append(json.loads(_FIRST_LINE), asdict(header), durable=True)
+            sync_folder(os.path.dirname(path))
         except WriteError:
             journal.remove()
             raise
@@ -98,100 +85,49 @@ class Journal:
 
         Raises:
             FileNotFoundError: If there is none, or none whose first lines were finished.
-            OptionError: If it cannot be read, is in use, or is not a journal of this version.
+            OptionError: If it cannot be read, is in use, belongs to another user or is not a journal.
         """
-        waiting = [place for place in waiting_places(path) if os.path.lexists(place)]
-        for place in (path, *waiting):
-            with suppress(FileNotFoundError):
-                return cls._open(path, place, write=write)
-        raise FileNotFoundError(errno.ENOENT, "There is no journal", path)
-
-    @classmethod
-    def _open(cls, path: str, place: str, *, write: bool) -> Journal:
-        shown = printable(path)
-        descriptor = open_regular(place, FOR_WRITING if write else FOR_READING, shown)
+        journal = cls(path, JsonLines(path, write=write, private=True))
         try:
+            journal._check_owner()
+            if not journal._read():
+                raise FileNotFoundError(path)
             if write:
-                claim(descriptor, place, shown)
-            found = read(descriptor, shown)
-            if found is None:
-                # Where only a sort puts a file, what was never finished goes; else --undo would leave it for ever.
-                if write and (place != path or os.path.basename(path) == JOURNAL_NAME):
-                    os.unlink(place)
-                raise FileNotFoundError(errno.ENOENT, "It holds no finished line", place)
-            header, contents, length = found
-            if write:
-                os.ftruncate(descriptor, length)
+                journal._file.cut()
         except BaseException:
-            os.close(descriptor)
+            journal.close()
             raise
-        return cls(path, place, descriptor, header, contents, length)
+        return journal
 
-    def arrive(self) -> None:
-        """Moves a journal that waits aside to where it belongs; the folder must be there.
-
-        Raises:
-            OptionError: If it cannot be moved.
-        """
-        if self._place == self.path:
-            return
-        try:
-            if os.path.lexists(self.path):
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-            self._rename(self.path)
-        except OSError as error:
-            raise OptionError(f"The journal {printable(self.path)} cannot be written: {error.strerror}.") from error
-
-    def step_aside(self) -> bool:
-        """Moves the journal out of the folders that the sort made, so that they can be removed first.
-
-        Returns:
-            Whether it lies outside them now; if not, they can only be removed after it.
-        """
-        aside = waiting_place(self.path, self.header.made)
-        if aside is not None and self._place == self.path and not os.path.lexists(aside):
-            with suppress(OSError):
-                self._rename(aside)
-        return aside is None or self._place == aside
+    def info(self) -> os.stat_result:
+        """Returns what the file system tells of its file."""
+        return os.fstat(self._file.descriptor)
 
     def remove(self) -> None:
         """Deletes the journal and closes it."""
-        if os.name != "posix":  # an open file cannot be deleted there
+        if os.name == "nt":  # an open file cannot be deleted there
             self.close()
-        os.unlink(self._place)
+        os.unlink(self.path)
         self.close()
 
-    def _rename(self, target: str) -> None:
-        if os.name != "posix":  # an open file cannot be renamed there
-            os.close(self._descriptor)
-            self._descriptor = -1
-        try:
-            os.rename(self._place, target)
-            sync_folder(os.path.dirname(target))
-            self._place = target
-        finally:
-            if self._descriptor < 0:
-                self._descriptor = os.open(self._place, FOR_WRITING)
-
-    def equals(self) -> Iterator[tuple[bytes, str, str]]:
-        """Yields key, answer and the path below the destination of what was equal, for pictures left for that."""
-        for key, offset in self._contents.equal.items():
-            record = self._record(offset)
-            yield key, record["outcome"], record["dst"]
+    def equals(self) -> Iterator[Equal]:
+        """Yields the pictures that were left because of an equal file."""
+        for offset in self._equal.values():
+            yield build(Equal, self._record(offset))
 
     def folders(self) -> list[str]:
         """Returns the folders that the sort made below the destination, in the order of making."""
-        return list(self._contents.folders)
+        return list(self._folders)
 
-    def has(self, state: State) -> bool:
-        """Returns whether any entry is in this state."""
-        return state in self._contents.states
+    def count(self, *states: State) -> int:
+        """Returns how many entries are in these states."""
+        return sum(self._states.count(state) for state in states)
 
     def entries(self, *states: State) -> Iterator[Entry]:
         """Yields the entries in these states, the last one first."""
-        for index in reversed(range(len(self._contents.offsets))):
-            if self._contents.states[index] in states:
-                yield parse_entry(self._record(self._contents.offsets[index]))
+        for index in reversed(range(len(self._offsets))):
+            if self._states[index] in states:
+                yield build(Entry, self._record(self._offsets[index]))
 
     def intend(self, src: str, dst: str, *, sha256: str, size: int, mtime_ns: int, outcome: str) -> Entry:
         """Writes an intent, and returns when it is on the disk.
@@ -199,11 +135,8 @@ class Journal:
         Raises:
             WriteError: If it cannot be written.
         """
-        contents = self._contents
-        entry = Entry(len(contents.states), src, dst, sha256, size, mtime_ns, outcome)
-        offset = self._length
-        self._append({"op": "place", **asdict(entry)}, sync=True)
-        contents.add(entry, offset)
+        entry = Entry(src, dst, size, mtime_ns, outcome, id=len(self._states), sha256=sha256)
+        self._add(entry, self._file.append({"op": "place", **asdict(entry)}, durable=True))
         return entry
 
     def mark(self, entry: Entry, state: State) -> None:
@@ -214,33 +147,26 @@ class Journal:
         Raises:
             WriteError: If it cannot be written.
         """
-        word = next(word for word, known in STATES.items() if known is state)
-        self._append({"op": word, "id": entry.id}, sync=state is State.UNDOING)
-        self._contents.states[entry.id] = state
+        self._file.append({"op": _WORDS[state], "id": entry.id}, durable=state is State.UNDOING)
+        self._states[entry.id] = state
 
-    def note_equal(self, src: str, dst: str, *, size: int, mtime_ns: int, outcome: str) -> None:
-        """Writes that a picture stays where it is, because ``dst`` has the same content."""
-        offset = self._length
-        self._append({"op": "equal", "src": src, "dst": dst, "size": size, "mtime_ns": mtime_ns, "outcome": outcome})
-        self._contents.equal[file_key(src, size, mtime_ns)] = offset
+    def note_equal(self, equal: Equal) -> None:
+        """Writes that a picture stays where it is, because another file has the same content."""
+        self._equal[equal.key] = self._file.append({"op": "equal", **asdict(equal)})
 
     def forget_equal(self) -> None:
         """Writes that what was equal once need not be so any more, since files are being taken away."""
-        self._append({"op": "forget"})
-        self._contents.equal.clear()
+        self._file.append({"op": "forget"})
+        self._equal.clear()
 
     def note_folder(self, path: str) -> None:
         """Writes that a folder below the destination is about to be made."""
-        self._append({"op": "mkdir", "path": path}, sync=True)
-        self._contents.folders.append(path)
+        self._file.append({"op": "mkdir", "path": path}, durable=True)
+        self._folders.append(path)
 
     def close(self) -> None:
         """Closes the journal."""
-        if self._descriptor >= 0:
-            with suppress(OSError):
-                os.fsync(self._descriptor)
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._file.close()
 
     def __enter__(self) -> Journal:
         return self
@@ -250,20 +176,95 @@ class Journal:
     ) -> None:
         self.close()
 
-    def _append(self, record: Mapping[str, Any], *, sync: bool = False) -> None:
-        self._write(json.dumps(record).encode("ascii") + b"\n", sync=sync)
+    def _check_owner(self) -> None:
+        if hasattr(os, "geteuid") and self.info().st_uid != os.geteuid():
+            raise OptionError(
+                f"{self._file.name} belongs to another user, so it is not obeyed. Undo that sort, or go on with it, as "
+                "that user; or keep this one's journal elsewhere with --journal FILE."
+            )
 
-    def _write(self, line: bytes, *, sync: bool = False) -> None:
-        try:
-            write_line(self._descriptor, line, self._length)
-            self._length += len(line)
-            if sync:
-                sync_file(self._descriptor)
-        except OSError as error:
-            raise WriteError(f"The journal {printable(self.path)} cannot be written: {error.strerror}.") from error
+    def _read(self) -> bool:
+        """Takes in every whole line; returns whether it has a header, and not what was left of a killed start.
+
+        Raises:
+            OptionError: If it is not a journal of a version that can be read.
+        """
+        name, number = self._file.name, 0
+        for number, (offset, line) in enumerate(self._file.lines(), 1):
+            if number == 1:
+                self.version = _version(line, name)
+                continue
+            try:
+                if number == 2:
+                    self.header = parse_header(line, self.version, self.path)
+                else:
+                    self._take(parse(line, lone_surrogates=True), offset)
+            except ValueError as error:
+                raise _damaged(name, number, str(error)) from error
+        starts = (_FIRST_LINE, b'{"source": "', b'{"op": "')
+        start = starts[min(number, 2)]
+        zeros = number == 0 and not self._file.tail[:_SHORT].strip(b"\0") and len(self._file.tail) < _SHORT
+        if not zeros and not self._file.is_torn(lambda tail: tail.startswith(start) or start.startswith(tail)):
+            raise _foreign(name) if number < 2 else _damaged(name, number + 1, "it is not a line of a journal")
+        return number >= 2
+
+    def _take(self, record: Any, offset: int) -> None:
+        op = record.pop("op", None) if isinstance(record, dict) else None
+        if op == "place":
+            entry = build(Entry, record)
+            if entry.id != len(self._states):
+                raise ValueError(f"its id is {entry.id}, not {len(self._states)}")
+            self._add(entry, offset)
+        elif isinstance(op, str) and op in STATES:
+            number = build(Mark, record).id
+            if not 0 <= number < len(self._states):
+                raise ValueError(f"there is no entry {number}")
+            self._states[number] = STATES[op]
+        elif op == "equal":
+            self._equal[build(Equal, record).key] = offset
+        elif op == "mkdir":
+            self._folders.append(build(Folder, record).path)
+        elif op == "forget" and not record:
+            self._equal.clear()
+        else:
+            raise ValueError("it is not an operation of a journal")
+
+    def _add(self, entry: Entry, offset: int) -> None:
+        self._offsets.append(offset)
+        self._states.append(State.OPEN)
+        self._equal.pop(entry.key, None)  # it was asked again, because its equal had gone
 
     def _record(self, offset: int) -> dict[str, Any]:
-        with open(self._descriptor, "rb", closefd=False) as file:
-            file.seek(offset)
-            record: dict[str, Any] = json.loads(file.readline())
-            return record
+        record: dict[str, Any] = parse(self._file.line_at(offset), lone_surrogates=True)
+        del record["op"]
+        return record
+
+
+def _version(line: bytes, name: str) -> int:
+    """Returns the version of a journal by its first line.
+
+    Raises:
+        OptionError: If it is of one that cannot be read, or not a journal.
+    """
+    version: Any = FIRST_LINES.get(line)
+    if version is not None:
+        return int(version)
+    with suppress(JSONFormatError, TypeError, LookupError):
+        version = parse(line)["journal"]
+        if type(version) is int and version not in FIRST_LINES.values():
+            raise OptionError(
+                f"{name} is a journal of version {version}, and this gender-classifier reads version "
+                f"{' and '.join(map(str, FIRST_LINES.values()))}. The one that wrote it can go on with it or undo it."
+            )
+    raise _foreign(name)
+
+
+def _foreign(name: str) -> OptionError:
+    return OptionError(f"{name} is not a journal of a sort, so it is left as it is; name another file with --journal.")
+
+
+def _damaged(name: str, number: int, reason: str) -> OptionError:
+    return OptionError(
+        f"{name} is damaged, or not a journal of this version, so nothing is done. "
+        f"Line {number}: {printable(reason)[:500]}."
+    )

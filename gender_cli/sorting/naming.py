@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import final
 
-from .transfer import digest
+from .files import digest
 
 __all__ = ["Namer", "numbered"]
 

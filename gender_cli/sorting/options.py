@@ -10,14 +10,12 @@ from typing import Any
 
 from ...runtime.errors import OptionError
 from ...runtime.prediction import Status
-from ..inputs import printable
 from ..words import display
-from .journal import JOURNAL_NAME, Journal
-from .transfer import MODES
+from .records import MODES
 
-__all__ = ["FAILED", "FAILURES", "Places", "SortOptions", "SortTally", "resolve"]
+__all__ = ["FAILED", "FAILURES", "SortOptions", "SortTally"]
 
-# ruff: noqa: PTH100, PTH110, PTH112, PTH116, PTH117, PTH118, PTH120
+# ruff: noqa: PTH117
 
 FAILED = "failed"
 """The folder's key for pictures that could not be classified; a status of its own may have another folder."""
@@ -36,10 +34,10 @@ class SortOptions:
         mode: ``copy``, ``move``, ``hardlink`` or ``symlink``.
         names: Folder names that differ from the default, by label, status or ``failed``.
         keep_tree: Make the folders inside ``source`` again inside each answer's folder.
-        journal: The journal's file; by default :data:`~gender_cli.journal.JOURNAL_NAME` in ``destination``.
+        journal: The journal's file; by default :data:`~gender_cli.sorting.records.JOURNAL_NAME` in ``destination``.
         dry_run: Write nothing.
         recursive: Whether the folders inside ``source`` are sorted too; for the journal.
-        settings: The options that decide the answers, some of :data:`~gender_cli.journal_format.SETTINGS`; for the
+        settings: The options that decide the answers, some of :data:`~gender_cli.sorting.records.SETTINGS`; for the
             journal.
         model: What gives the answers, for the journal; a sort is not gone on with by another model.
     """
@@ -57,7 +55,7 @@ class SortOptions:
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
-            raise OptionError(f"The mode {self.mode!r} is none of {', '.join(MODES)}.")
+            raise OptionError(f"The mode {self.mode!r} is not one of {', '.join(MODES)}.")
         for key, name in self.names.items():
             if not name or name in (os.curdir, os.pardir) or any(c in name for c in "/\\\0") or os.path.isabs(name):
                 raise OptionError(f"{name!r} cannot be the name of the folder for {key}.")
@@ -109,56 +107,3 @@ class SortTally:
             parts.append(f"{self.left.total()} left where they are ({reasons})")
         text = f"{self.total} picture{'' if self.total == 1 else 's'}" + (f": {', '.join(parts)}" if parts else "")
         return f"{text}; {self.held} of them by an earlier run." if self.held else f"{text}."
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where a sort works, all absolute.
-
-    Attributes:
-        source: The folder sorted, without symbolic links.
-        start: The one file in it that is to be sorted, or ``""`` for the whole folder.
-        destination: The folder sorted into, without symbolic links.
-        journal: The journal's file.
-    """
-
-    source: str
-    start: str
-    destination: str
-    journal: str
-
-
-def resolve(options: SortOptions) -> Places:
-    """Returns where a sort works.
-
-    Raises:
-        OptionError: If the folders cannot be those of a sort.
-    """
-    source, start, destination = os.path.realpath(options.source), "", os.path.realpath(options.destination)
-    journal = os.path.abspath(options.journal or os.path.join(destination, JOURNAL_NAME))
-    if not os.path.isdir(source):
-        folder, start = os.path.split(os.path.abspath(options.source))
-        source = os.path.realpath(folder)
-        # A picture that a sort has moved is not there any more, and the same command may be given again.
-        if not os.path.exists(options.source) and not _tells_of(journal, source, start):
-            raise OptionError(f"There is no folder {printable(options.source)} to sort.")
-    if source == destination:
-        raise OptionError("SRC and DEST are the same folder; a folder inside it can be DEST, or one beside it.")
-    if os.path.lexists(destination) and not os.path.isdir(destination):
-        raise OptionError(f"{printable(options.destination)} is no folder.")
-    if options.mode == "hardlink":
-        above = destination
-        while not os.path.exists(above):
-            above = os.path.dirname(above)
-        if os.stat(source).st_dev != os.stat(above).st_dev:
-            raise OptionError("Hard links need SRC and DEST on one file system; --mode copy or symlink works on two.")
-    return Places(source, start, destination, journal)
-
-
-def _tells_of(journal: str, source: str, start: str) -> bool:
-    """Whether a journal is that of the sort of one file."""
-    try:
-        with Journal.open(journal, write=False) as opened:
-            return (opened.header.source, opened.header.start) == (source, start)
-    except (OSError, OptionError):
-        return False

@@ -16,11 +16,14 @@ from ..inputs import printable
 from ..jsonl import WriteError
 from ..resume import file_key
 from ..tally import outcome
-from .journal import JOURNAL_NAME, Journal
-from .journal_format import Entry, Header, State
+from .files import digest, sync_folder
+from .journal import Journal
 from .naming import Namer
-from .options import FAILURES, Places, SortOptions, SortTally, resolve
-from .transfer import digest, place, settle, withdraw
+from .options import FAILURES, SortOptions, SortTally
+from .places import Places, Reach, conflict, missing_folders, resolve
+from .records import VERSION, Entry, Equal, Header, State, identity
+from .recover import part_name, settle_open
+from .transfer import LeftoverError, place
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -28,19 +31,16 @@ if TYPE_CHECKING:
     from ...runtime.prediction import Prediction
     from ..inputs import Item
 
-__all__ = ["Sorter", "check_destination", "open_journal", "part_name", "run_sort", "settle_open"]
+__all__ = ["Sorter", "run_sort"]
 
 # Plain strings all through: a path must come back from the journal exactly as it went in.
-# ruff: noqa: PTH100, PTH102, PTH103, PTH106, PTH112, PTH114, PTH116, PTH118, PTH119, PTH120, PTH206
+# ruff: noqa: PTH102, PTH106, PTH112, PTH114, PTH116, PTH118, PTH119, PTH120, PTH206
 
 _STAYS = frozenset({Status.NOT_FOUND.value, Status.PERMISSION_DENIED.value, Status.NOT_A_FILE.value})
 """There is no file that could be put anywhere."""
 
 _TRIES = 100
 """How often another program may take a name in the last moment before a picture is left where it is."""
-
-_FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
-"""What will fail for the next picture as well. An EIO need not: it can be one bad sector under one picture."""
 
 
 def run_sort(
@@ -151,16 +151,34 @@ class Sorter:
             if not stat.S_ISREG(info.st_mode):
                 self._leave(Status.NOT_A_FILE.value, f"{printable(path)} is not a file any more.")
                 return
-            self._put(path, info, answer)
+            line = self._put(path, info, answer)
         except WriteError:
             raise
-        except OSError as error:
-            sentence = (
-                f"{printable(path)} cannot be put into {printable(self.options.folder(answer))}: {error.strerror}."
+        except LeftoverError as error:
+            self._leave(
+                "not_placed",
+                f"{printable(path)} is not wholly sorted: {error.strerror}. The same command, or --undo, tries again.",
             )
-            if error.errno in _FATAL:
+        except OSError as error:
+            folder = printable(self.options.folder(answer))
+            sentence = f"{printable(path)} cannot be put into {folder}: {error.strerror}."
+            if self._is_fatal(error, path):
                 raise WriteError(f"{sentence} The same command goes on from here.") from error
             self._leave("not_placed", sentence)
+        else:
+            self._plan(line)
+
+    def _is_fatal(self, error: OSError, path: str) -> bool:
+        """Whether the next picture will fail as well: the disk is full, or DEST may not be written.
+
+        An EIO need not be: it can be one bad sector under one picture. Nor need what the picture's own folder refuses.
+        """
+        if error.errno in (errno.EROFS, errno.EACCES):
+            name = error.filename if isinstance(error.filename, str) else ""
+            return name.startswith(self.destination + os.sep) and name != os.path.join(
+                self.source, self._relative(path)
+            )
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
     def close(self) -> None:
         """Closes the journal."""
@@ -175,7 +193,8 @@ class Sorter:
     ) -> None:
         self.close()
 
-    def _put(self, path: str, info: os.stat_result, answer: str) -> None:
+    def _put(self, path: str, info: os.stat_result, answer: str) -> str:
+        """Puts a picture where it belongs; returns that as a line for people."""
         src = self._relative(path)
         absolute = os.path.join(self.source, src)
         sha256 = digest(absolute)
@@ -186,20 +205,17 @@ class Sorter:
             dst, equal = self._namer.choose(folder, os.path.basename(src), info.st_size, sha256)
             if equal:
                 if self._journal is not None:
-                    self._journal.note_equal(src, dst, size=info.st_size, mtime_ns=info.st_mtime_ns, outcome=answer)
+                    self._journal.note_equal(Equal(src, dst, info.st_size, info.st_mtime_ns, answer))
                 self.tally.equal += 1
-                self._plan(f"equal     {printable(path)} = {printable(os.path.join(self.destination, dst))}")
-                return
+                return f"equal     {printable(path)} = {printable(os.path.join(self.destination, dst))}"
             try:
                 self._place(src, dst, sha256, info, answer)
             except FileExistsError:
-                self._namer.refresh(folder, os.path.basename(src))  # somebody was faster; look again
+                self._namer.refresh(folder, os.path.basename(src))  # another program was faster; look again
                 continue
             self._namer.taken(folder, os.path.basename(src), dst, absolute, sha256)
             self.tally.placed[self.options.folder(answer)] += 1
-            shown = printable(os.path.join(self.destination, dst))
-            self._plan(f"{self.options.mode:9} {printable(path)} -> {shown}")
-            return
+            return f"{self.options.mode:9} {printable(path)} -> {printable(os.path.join(self.destination, dst))}"
         raise FileExistsError(errno.EEXIST, "every name tried was taken in the last moment")
 
     def _place(self, src: str, dst: str, sha256: str, info: os.stat_result, answer: str) -> None:
@@ -212,6 +228,8 @@ class Sorter:
         part = part_name(journal.header, entry, os.path.dirname(target))
         try:
             place(self.options.mode, os.path.join(self.source, src), target, part=part, sha256=sha256)
+        except LeftoverError:
+            raise  # the entry stays open
         except OSError:
             journal.mark(entry, State.CANCELLED)
             raise
@@ -222,29 +240,79 @@ class Sorter:
         for name in folder.split(os.sep):
             path = os.path.join(path, name)
             target = os.path.join(self.destination, path)
-            if os.path.isdir(target):
+            if os.path.isdir(target) and not os.path.islink(target):
                 continue
             if os.path.lexists(target):
-                raise WriteError(f"{printable(target)} is no folder; move it away, or choose other names with --names.")
+                raise WriteError(
+                    f"{printable(target)} is not a folder of its own; move it away, or choose other names with --names."
+                )
             journal.note_folder(path)
             os.mkdir(target)
+            sync_folder(os.path.dirname(target))
 
     def _leave(self, reason: str, sentence: str) -> None:
         self.tally.left[reason] += 1
         self._report(sentence)
 
-    def _relative(self, path: str) -> str:
+    def _absolute(self, path: str) -> str:
         # The folder's own links are resolved, the picture's are not: it is sorted under the name it has.
-        absolute = os.path.join(os.path.realpath(os.path.dirname(path) or os.curdir), os.path.basename(path))
+        return os.path.join(os.path.realpath(os.path.dirname(path) or os.curdir), os.path.basename(path))
+
+    def _relative(self, path: str) -> str:
+        absolute = self._absolute(path)
         if not absolute.startswith(self.source.rstrip(os.sep) + os.sep):
             raise OptionError(f"{printable(path)} is not in {printable(self.source)}.")
         return absolute[len(self.source.rstrip(os.sep)) + 1 :]
 
     def _open(self, places: Places) -> Journal | None:
-        header = Header(
+        try:
+            journal = Journal.open(self.journal_path, write=not self.options.dry_run)
+        except FileNotFoundError:
+            return None if self.options.dry_run else self._start(places)
+        try:
+            shown = printable(self.journal_path)
+            elsewhere = "keep this one's journal elsewhere with --journal FILE"
+            if journal.version < VERSION:
+                raise OptionError(f"{shown} is of an older version: undo that sort with --undo, or {elsewhere}.")
+            difference = conflict(journal, places) or journal.header.conflict(self._header(places, ()))
+            if difference is not None:
+                raise OptionError(
+                    f"{shown} belongs to another sort: {difference}. Go on with that one with --resume alone, undo it "
+                    f"with --undo, or {elsewhere}."
+                )
+            if not os.path.isdir(self.destination) and journal.count(State.DONE):
+                raise OptionError(
+                    f"The folder {printable(self.destination)}, which the journal {shown} is about, is not there. If "
+                    f"its disk is away, connect it; to sort anew, {elsewhere}."
+                )
+            if not self.options.dry_run:
+                _make(missing_folders(self.destination))
+        except BaseException:
+            journal.close()
+            raise
+        return journal
+
+    def _start(self, places: Places) -> Journal:
+        """Makes DEST, and starts the journal."""
+        made = missing_folders(self.destination)
+        try:
+            _make(made)
+            return Journal.create(self.journal_path, self._header(places, made))
+        except BaseException:
+            for folder in reversed(made):
+                with suppress(OSError):
+                    os.rmdir(folder)
+            raise
+
+    def _header(self, places: Places, made: Iterable[str]) -> Header:
+        there = os.path.isdir(self.destination)
+        return Header(
             source=self.source,
             destination=self.destination,
-            mode=self.options.mode,
+            folder=os.path.dirname(self.journal_path),
+            source_id=identity(self.source),
+            destination_id=identity(self.destination) if there else "",
+            mode=self.options.mode,  # type: ignore[arg-type]  # checked by SortOptions
             names=dict(self.options.names),
             keep_tree=self.options.keep_tree,
             start=places.start,
@@ -252,49 +320,13 @@ class Sorter:
             settings=dict(self.options.settings),
             model=None if self.options.model is None else dict(self.options.model),
             token=secrets.token_hex(4),
-            made=tuple(_missing_folders(self.destination)),
+            made=tuple(os.path.basename(folder) for folder in made),
         )
-        try:
-            journal = Journal.open(self.journal_path, write=not self.options.dry_run)
-        except FileNotFoundError:
-            return None if self.options.dry_run else self._start(header)
-        try:
-            conflict = journal.header.conflict(header)
-            if conflict is not None:
-                raise OptionError(
-                    f"{printable(self.journal_path)} belongs to another sort: {conflict}. Go on with that one with "
-                    "--resume alone, undo it with --undo, or keep this one's journal elsewhere with --journal FILE."
-                )
-            check_destination(journal)
-            if not self.options.dry_run:
-                _make(self.destination)
-                journal.arrive()
-        except BaseException:
-            journal.close()
-            raise
-        return journal
-
-    def _start(self, header: Header) -> Journal:
-        """Starts the journal, and makes DEST, in this order, so that an undo can tell who made it."""
-        journal = Journal.create(self.journal_path, header)
-        try:
-            _make(self.destination)
-            journal.arrive()
-        except OptionError:
-            for folder in reversed(header.made):
-                with suppress(OSError):
-                    os.rmdir(folder)
-            journal.remove()
-            raise
-        except BaseException:
-            journal.close()
-            raise
-        return journal
 
     def _take_over(self, journal: Journal) -> None:
         """Ends what a killed run had begun, and counts what is done and still there."""
         if not self.options.dry_run:
-            settle_open(journal)
+            settle_open(journal, Reach(self.source, self.destination), self._report)
         for entry in journal.entries(State.DONE):
             if self._is_gone(entry):
                 if not self.options.dry_run:
@@ -304,80 +336,27 @@ class Sorter:
                 self._held.add(entry.key)
             self.tally.placed[self.options.folder(entry.outcome)] += 1
             self.tally.failed += entry.outcome in FAILURES
-        for key, answer, dst in journal.equals():
-            if os.path.lexists(os.path.join(self.destination, dst)):
-                self._held.add(key)
+        for equal in journal.equals():
+            if os.path.lexists(os.path.join(self.destination, equal.dst)):
+                self._held.add(equal.key)
                 self.tally.equal += 1
-                self.tally.failed += answer in FAILURES
+                self.tally.failed += equal.outcome in FAILURES
         self.tally.held = self.tally.total
         if self.options.dry_run:
             journal.close()
             self._journal = None
 
     def _is_gone(self, entry: Entry) -> bool:
-        """Whether somebody deleted what was put somewhere, while the picture is there to be sorted again."""
+        """Whether what was put somewhere was deleted since, while the picture is there to be sorted again."""
         if os.path.lexists(os.path.join(self.destination, entry.dst)):
             return False
         return self.options.mode != "move" or os.path.lexists(os.path.join(self.source, entry.src))
 
 
-def settle_open(journal: Journal) -> None:
-    """Ends what a killed sort or undo left open, forward or back."""
-    header = journal.header
-    for state, otherwise in ((State.OPEN, State.CANCELLED), (State.UNDOING, State.UNDONE)):
-        for entry in list(journal.entries(state)):
-            source, target = os.path.join(header.source, entry.src), os.path.join(header.destination, entry.dst)
-            if state is State.UNDOING:
-                withdraw(source, target, size=entry.size, part=part_name(header, entry, os.path.dirname(source)))
-            part = part_name(header, entry, os.path.dirname(target))
-            arrived = settle(header.mode, source, target, part=part, sha256=entry.sha256, size=entry.size)
-            journal.mark(entry, State.DONE if arrived else otherwise)
-
-
-def part_name(header: Header, entry: Entry, folder: str) -> str:
-    """Returns the path of a copy that is under way to a folder."""
-    return os.path.join(folder, f".gender-classifier-{header.token}-{entry.id}.part")
-
-
-def open_journal(path: str, *, write: bool = True) -> Journal:
-    """Opens the journal of a sort, given its file or the destination folder that holds it.
-
-    Raises:
-        OptionError: If there is none, or it cannot be used.
-    """
-    inside = os.path.join(path, JOURNAL_NAME)
-    # What is not there may be the journal, or the folder that a killed undo has removed already.
-    files = [inside] if os.path.isdir(path) else [path] if os.path.lexists(path) else [path, inside]
-    for file in files:
-        with suppress(FileNotFoundError):
-            return Journal.open(os.path.abspath(file), write=write)
-    raise OptionError(f"There is no journal {printable(files[0])}.")
-
-
-def check_destination(journal: Journal) -> None:
-    """Makes sure that the folder is there which the journal's pictures were put into.
-
-    Raises:
-        OptionError: If it is not: its disk may be away.
-    """
-    folder = journal.header.destination
-    if not os.path.isdir(folder) and journal.has(State.DONE):
-        raise OptionError(
-            f"The folder {printable(folder)}, which the journal {printable(journal.path)} is about, is not there. "
-            "If it was deleted on purpose, delete the journal as well."
-        )
-
-
-def _missing_folders(path: str) -> list[str]:
-    missing: list[str] = []
-    while not os.path.lexists(path):
-        missing.insert(0, path)
-        path = os.path.dirname(path)
-    return missing
-
-
-def _make(folder: str) -> None:
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise OptionError(f"The folder {printable(folder)} cannot be made: {error.strerror}.") from error
+def _make(folders: Iterable[str]) -> None:
+    for folder in folders:
+        try:
+            os.mkdir(folder, 0o755)  # a journal lies in it
+            sync_folder(os.path.dirname(folder))
+        except OSError as error:
+            raise OptionError(f"The folder {printable(folder)} cannot be made: {error.strerror}.") from error

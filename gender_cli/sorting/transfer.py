@@ -1,70 +1,56 @@
-"""Putting one file somewhere else without ever overwriting anything, such that a kill at any moment loses nothing.
+"""Puts one file somewhere else without ever overwriting anything, such that a kill at any moment loses nothing.
 
 A name is taken by making a hard link, a symbolic link or an exclusively created file there: each of them fails when
-the name exists, so no check can be outrun by another program. Contents are only ever removed when the same bytes, by
-sha256, are known to be at the other end.
+the name exists, so no check can be outrun by another program. A name is only ever deleted when the same bytes, by
+sha256, are known to be under another one (:func:`~gender_cli.sorting.files.is_spare`).
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import shutil
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import FileIO
-from typing import BinaryIO
 
-from .journal_files import sync_folder
-from .journal_format import MODES
+from ...runtime.errors import OptionError
+from ..inputs import printable
+from ..jsonl import sync, write_all
+from .files import digest_of, holds, is_regular, is_spare, open_regular, sync_folder
 
-__all__ = ["MODES", "ChangedError", "digest", "is_regular", "move", "place", "settle", "take_back", "withdraw"]
+__all__ = ["ChangedError", "LeftoverError", "clear_way_back", "move", "place", "settle", "take_back", "try_hard_link"]
 
-# ruff: noqa: PTH103, PTH105, PTH108, PTH110, PTH114, PTH115, PTH116, PTH120, PTH121, PTH123, PTH211
+# ruff: noqa: PTH101, PTH103, PTH104, PTH105, PTH108, PTH110, PTH114, PTH115, PTH116, PTH118, PTH120, PTH121, PTH211
 # Plain system calls, named as such: each line's failure matters here.
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16
+"""Bytes that are copied at a time. A block of zeros becomes a hole, so sparse files stay sparse."""
+
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.EACCES, errno.EINVAL, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 )
 """What ``link`` says on FAT, on many network drives, and for files of others (``fs.protected_hardlinks``)."""
 
 
+_BY_DESCRIPTOR = os.chmod in os.supports_fd and os.utime in os.supports_fd
+
+_STOPPED = "an earlier run was stopped here"
+
+
 class ChangedError(OSError):
     """A file is not what it was when its sha256 was taken."""
 
 
-def digest(path: str) -> str:
-    """Returns the sha256 of a file's content, lower-case hex, following symbolic links.
-
-    Raises:
-        OSError: If it cannot be read.
-    """
-    with open(path, "rb", buffering=0) as file:
-        return _digest(file)
-
-
-def _digest(file: BinaryIO | FileIO) -> str:
-    hasher = hashlib.sha256()
-    while block := file.read(_BLOCK):
-        hasher.update(block)
-    return hasher.hexdigest()
-
-
-def is_regular(path: str) -> bool:
-    """Returns whether a path is a regular file and no symbolic link to one."""
-    try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    except OSError:
-        return False
+class LeftoverError(OSError):
+    """A step failed, and so did its clean-up: the message says what stays where."""
 
 
 def place(mode: str, src: str, dst: str, *, part: str, sha256: str) -> None:
     """Copies, moves or links a file to a name that must be free.
 
     Args:
-        mode: One of :data:`MODES`.
+        mode: ``copy``, ``move``, ``hardlink`` or ``symlink``.
         src: An absolute path.
         dst: The name to take; its folder must exist.
         part: A name in the same folder for a copy that is under way; a file of that name is a leftover.
@@ -72,11 +58,11 @@ def place(mode: str, src: str, dst: str, *, part: str, sha256: str) -> None:
 
     Raises:
         FileExistsError: If ``dst`` exists; nothing was changed.
-        ChangedError: If ``src`` changed meanwhile; nothing was changed.
-        OSError: If it cannot be done; nothing was changed.
+        LeftoverError: If it cannot be done, and something of it could not be removed again.
+        OSError: If it cannot be done; nothing was changed. ``filename`` is ``src`` where that is to blame.
     """
     if mode == "copy":
-        _copy(src, part, sha256, keep_owner=False)
+        _copy(src, part, sha256)
         _publish(part, dst)
     elif mode == "hardlink":
         os.link(os.path.realpath(src), dst)
@@ -93,122 +79,186 @@ def move(src: str, dst: str, *, part: str, sha256: str) -> None:
         OSError: As :func:`place`.
     """
     try:
-        os.link(src, dst)
-    except FileExistsError:
-        raise
+        linked = _give_name(src, dst)
     except OSError as error:
-        if error.errno == errno.EXDEV:
-            _move_by_copy(src, dst, part, sha256)
-            return
-        if error.errno not in _NO_LINKS:
-            raise
-    else:
-        _delete_or_withdraw(src, dst, os.lstat(dst), linked=True)
-        return
-    _reserve(dst)
-    try:
-        os.replace(src, dst)  # the only name it can replace is the empty file just made
-    except OSError as error:
-        os.unlink(dst)
         if error.errno != errno.EXDEV:
             raise
-        _move_by_copy(src, dst, part, sha256)
+        before = _copy(src, part, sha256, moving=True)
+        _publish(part, dst)
+        _delete_source(src, dst, before)
+    else:
+        if linked:
+            _delete_source(src, dst, os.lstat(dst), linked=True)
 
 
-def _move_by_copy(src: str, dst: str, part: str, sha256: str) -> None:
-    before = _copy(src, part, sha256, keep_owner=True)
-    _publish(part, dst)
-    sync_folder(os.path.dirname(dst))
-    _delete_or_withdraw(src, dst, before)
+def _delete_source(src: str, dst: str, before: os.stat_result, *, linked: bool = False) -> None:
+    """Ends a move whose content is at both ends: the name ``src`` goes, or if that cannot be, ``dst``.
 
-
-def _delete_or_withdraw(src: str, dst: str, before: os.stat_result, *, linked: bool = False) -> None:
-    """Ends a move whose content is at both ends; what is no longer the file that it was ``before`` is not deleted."""
-    try:
-        if linked and not os.path.samefile(src, dst):  # a program that saves a new file and renames it, say
+    Args:
+        src: Where it comes from.
+        dst: Where it is as well.
+        before: What ``src`` was when it was copied or linked; if it is not that any more, it stays.
+        linked: Whether ``dst`` is a link to ``src``, not a copy.
+    """
+    with suppress(FileNotFoundError), _cleaning_up(dst):  # if another program deleted it, the other end is all there is
+        sync_folder(os.path.dirname(dst))
+        now = os.lstat(src)
+        # Inode numbers are not compared between two looks at a file: some file systems (FUSE) make them up each time.
+        changed = (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
+        if changed or (linked and not os.path.samestat(now, os.lstat(dst))):  # a program that saves a new file, say
             raise ChangedError(errno.EBUSY, "it changed while it was being moved", src)
-        _unlink_unchanged(src, before)
+        try:
+            _unlink(src, dst)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise OSError(error.errno, f"it may not be deleted ({error.strerror})", src) from error
+
+
+def _unlink(path: str, other: str | None = None) -> None:
+    """Deletes a name, on Windows also that of a read-only file.
+
+    Args:
+        path: The name.
+        other: If that is a name of the same file, it stays as read-only as it was.
+    """
+    try:
+        os.unlink(path)
+    except PermissionError:
+        mode = os.lstat(path).st_mode
+        if not stat.S_ISREG(mode) or mode & stat.S_IWUSR:  # it is the folder that may not be changed
+            raise
+        same = other if other is not None and os.path.samefile(path, other) else None
+        os.chmod(path, stat.S_IMODE(mode) | stat.S_IWUSR)
+        try:
+            os.unlink(path)
+        except OSError:
+            os.chmod(path, stat.S_IMODE(mode))
+            raise
+        if same is not None:
+            os.chmod(same, stat.S_IMODE(mode))
+
+
+def _discard(path: str, reason: str) -> None:
+    """Deletes what a step made that did not come to its end.
+
+    Raises:
+        LeftoverError: If it stays; the message begins with the reason.
+    """
+    try:
+        _unlink(path)
     except FileNotFoundError:
-        return  # somebody else deleted it; the other end is all there is
-    except OSError:
-        os.unlink(dst)
+        pass
+    except OSError as error:
+        raise LeftoverError(
+            error.errno, f"{reason}; {printable(path)} is left and could not be deleted ({error.strerror})"
+        ) from error
+
+
+@contextmanager
+def _cleaning_up(path: str) -> Iterator[None]:
+    """Deletes a file if what follows fails, unless that is because something was not found any more."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        _discard(path, error.strerror or str(error))
+        raise
+    except BaseException:
+        with suppress(OSError):
+            _unlink(path)
         raise
 
 
-def _unlink_unchanged(path: str, before: os.stat_result) -> None:
-    """Deletes a file, unless somebody wrote to it or put another in its place since a look at it.
+def _copy(src: str, part: str, sha256: str, *, moving: bool = False) -> os.stat_result:
+    """Copies content, times and permissions; returns when they are on the disk and the content was read back equal.
 
-    Raises:
-        ChangedError: If that happened.
-    """
-    now = os.lstat(path)
-    # Inode numbers are not compared between two looks at a file: some file systems (FUSE) make them up each time.
-    if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-        raise ChangedError(errno.EBUSY, "it changed while it was being moved", path)
-    os.unlink(path)
+    Until then only the user may read the copy.
 
-
-def _copy(src: str, part: str, sha256: str, *, keep_owner: bool) -> os.stat_result:
-    """Copies content, times and permissions, returns when they are on the disk and read back equal.
+    Args:
+        src: Where from.
+        part: Where to.
+        sha256: Of the content.
+        moving: Keep the owner too, as far as the user may give files away, and then all permissions; and refuse a
+            symbolic link.
 
     Returns:
         What ``src`` was when it was opened.
     """
-    with suppress(FileNotFoundError):
-        os.unlink(part)
-    try:
-        # The buffer is what writes all of it: a plain file may take a part, on a disk that is nearly full.
-        with open(src, "rb", buffering=0) as source, open(part, "x+b") as target:
+    _discard(part, "an unfinished copy is in the way")
+    with _cleaning_up(part), open_regular(src, follow=not moving) as source:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        with open(os.open(part, flags, 0o600), "r+b", buffering=0) as target:  # noqa: PTH123
             before = os.fstat(source.fileno())
-            shutil.copyfileobj(source, target, _BLOCK)
-            target.flush()
-            if keep_owner and hasattr(os, "fchown"):
-                with suppress(OSError):  # only root may give files away
-                    os.fchown(target.fileno(), before.st_uid, before.st_gid)
-            _copy_metadata(src, part)
-            os.fsync(target.fileno())
+            _copy_content(source, target)
             target.seek(0)
-            if _digest(target) != sha256:
+            if digest_of(target) != sha256:
                 raise ChangedError(errno.EBUSY, "it changed while it was being copied", src)
-            return before
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(part)
-        raise
+            _copy_metadata(source, target, part, before, moving)
+            sync(target.fileno())
+        return before
 
 
-def _copy_metadata(src: str, part: str) -> None:
-    """Copies times, permissions and extended attributes, as far as the file system of the copy has them."""
-    try:
-        shutil.copystat(src, part)
-    except OSError:  # no permissions there (FAT, some network drives); the times can be kept all the same
-        info = os.stat(src)
+def _copy_content(source: FileIO, target: FileIO) -> None:
+    zeros = bytes(_BLOCK)
+    while block := source.read(_BLOCK):
+        if block == zeros:
+            target.seek(_BLOCK, os.SEEK_CUR)
+        else:
+            write_all(target.fileno(), block)
+    target.truncate(target.tell())  # a hole at the end
+
+
+def _copy_metadata(source: FileIO, target: FileIO, part: str, info: os.stat_result, moving: bool) -> None:
+    """Copies times, permissions and the user's attributes, as far as the file system of the copy has them.
+
+    A copy belongs to whoever makes it, so what a program gets by its owner (set-user-ID, capabilities) is not copied.
+    """
+    mode = info.st_mode & 0o777
+    if moving and hasattr(os, "fchown"):
+        with suppress(OSError):  # only root may give files away
+            os.fchown(target.fileno(), info.st_uid, info.st_gid)
+            mode = stat.S_IMODE(info.st_mode)
+    handle = target.fileno() if _BY_DESCRIPTOR else part
+    with suppress(OSError):
+        os.utime(handle, ns=(info.st_atime_ns, info.st_mtime_ns))
+    with suppress(OSError):
+        os.chmod(handle, mode)
+    if hasattr(os, "listxattr"):
         with suppress(OSError):
-            os.utime(part, ns=(info.st_atime_ns, info.st_mtime_ns))
+            for name in os.listxattr(source.fileno()):
+                if name.startswith("user.") or name == "system.posix_acl_access":
+                    os.setxattr(target.fileno(), name, os.getxattr(source.fileno(), name))
 
 
 def _publish(part: str, dst: str) -> None:
     """Gives a finished copy its name, if that is free."""
+    with _cleaning_up(part):
+        linked = _give_name(part, dst)
+    if linked:
+        _discard(part, f"it is at {printable(dst)} now")
+
+
+def _give_name(path: str, name: str) -> bool:
+    """Gives a file a name that must be free.
+
+    Returns:
+        Whether it still has the old one: it was linked, not renamed.
+    """
+    if os.name == "nt":
+        os.rename(path, name)  # fails there if the name exists
+        return False
     try:
-        try:
-            os.link(part, dst)
-        except FileExistsError:
+        os.link(path, name)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
             raise
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            _reserve(dst)
-            os.replace(part, dst)  # the only name it can replace is the empty file just made
-            return
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(part)
-        raise
-    os.unlink(part)
-
-
-def _reserve(path: str) -> None:
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        with _cleaning_up(name):
+            os.replace(path, name)  # the only name it can replace is the empty file just made
+        return False
+    return True
 
 
 def settle(mode: str, src: str, dst: str, *, part: str, sha256: str, size: int) -> bool:
@@ -216,41 +266,49 @@ def settle(mode: str, src: str, dst: str, *, part: str, sha256: str, size: int) 
 
     Returns:
         Whether the file is at ``dst`` now. If not, ``src`` is as it was.
+
+    Raises:
+        LeftoverError: If something of it cannot be removed.
     """
-    with suppress(OSError):
-        os.unlink(part)
+    _discard(part, _STOPPED)
     if mode == "symlink":
-        return os.path.islink(dst) and os.readlink(dst) == src
+        return is_link_to(dst, src)
     if not is_regular(dst):
         return False
     if mode == "hardlink" and os.path.exists(src):
         return os.path.samefile(os.path.realpath(src), dst)
     if size and os.stat(dst).st_size == 0:
-        os.unlink(dst)  # a name that was reserved and never filled
+        _discard(dst, _STOPPED)  # a name that was reserved and never filled
         return False
-    if not _holds(dst, sha256):
+    if not holds(dst, sha256):
         return False
-    if mode == "move" and is_regular(src):
-        before = os.lstat(src)
-        if os.path.samefile(src, dst) or _holds(src, sha256):
-            with suppress(ChangedError):  # somebody goes on working with it; it is a picture of its own now
-                _unlink_unchanged(src, before)
+    if mode == "move" and is_regular(src) and is_spare(src, dst, sha256):
+        sync_folder(os.path.dirname(dst))
+        try:
+            _unlink(src, dst)
+        except OSError as error:
+            raise LeftoverError(
+                error.errno, f"{printable(src)} is there as well and could not be deleted: {error.strerror}"
+            ) from error
     return True
 
 
-def withdraw(src: str, dst: str, *, size: int, part: str) -> None:
-    """Clears what a :func:`take_back` that was killed may have left where the file came from, short of the file."""
-    with suppress(OSError):
-        os.unlink(part)
+def clear_way_back(src: str, dst: str, *, size: int, part: str) -> None:
+    """Clears what a :func:`take_back` that was killed may have left where the file came from, short of the file.
+
+    Raises:
+        LeftoverError: If something of it cannot be removed.
+    """
+    _discard(part, _STOPPED)
     if size and is_regular(src) and os.stat(src).st_size == 0 and is_regular(dst):
-        os.unlink(src)  # a name that was reserved and never filled
+        _discard(src, _STOPPED)  # a name that was reserved and never filled
 
 
 def take_back(mode: str, src: str, dst: str, *, part: str, sha256: str) -> str | None:
     """Undoes a :func:`place`.
 
     Args:
-        mode: One of :data:`MODES`.
+        mode: As then.
         src: Where the file came from.
         dst: Where it went.
         part: A name in the folder of ``src`` for a copy that is under way.
@@ -260,43 +318,56 @@ def take_back(mode: str, src: str, dst: str, *, part: str, sha256: str) -> str |
         ``None`` when all is as before the sort, else why the file was left alone, as the end of a sentence.
 
     Raises:
-        OSError: If it cannot be done; nothing was changed.
+        OSError: If it cannot be done; nothing was changed, or a :class:`LeftoverError` says what was.
     """
     if not os.path.lexists(dst):
-        if mode == "move" and not (is_regular(src) and _holds(src, sha256)):
-            return "is not there any more"
-        return None
+        return "is not there any more" if mode == "move" and not holds(src, sha256) else None
     if mode == "symlink":
-        if not (os.path.islink(dst) and os.readlink(dst) == src):
+        if not is_link_to(dst, src):
             return "is no longer the symbolic link that was made"
         os.unlink(dst)
         return None
-    if mode == "hardlink" and is_regular(dst) and os.path.exists(src) and os.path.samefile(os.path.realpath(src), dst):
-        os.unlink(dst)  # the same file under its other name: nothing can be lost
-        return None
-    if not (is_regular(dst) and _holds(dst, sha256)):
-        return "was changed since"
-    if mode == "move":
-        return _move_back(src, dst, part=part, sha256=sha256)
-    if not _holds(src, sha256):
-        return "may be the only one left: the original is gone or was changed"
-    os.unlink(dst)
+    if not holds(dst, sha256):
+        linked = mode == "hardlink" and is_regular(dst) and os.path.exists(src) and os.path.samefile(src, dst)
+        if not linked:
+            return "was changed since"
+    if mode == "move" and not os.path.lexists(src):
+        os.makedirs(os.path.dirname(src), exist_ok=True)
+        move(dst, src, part=part, sha256=sha256)
+    elif (mode != "move" or is_regular(src)) and is_spare(dst, src, sha256):
+        _unlink(dst, src)
+    elif mode == "move":
+        return "cannot go back: its old name is taken, by another file or by a link to this one"
+    else:
+        return "may be the only one left: the original is gone, was changed, or leads to this very file"
     return None
 
 
-def _move_back(src: str, dst: str, *, part: str, sha256: str) -> str | None:
-    if os.path.lexists(src):
-        if not (is_regular(src) and _holds(src, sha256)):
-            return "cannot go back: another file has its old name"
-        os.unlink(dst)  # an undo that was killed had brought it back already
-        return None
-    os.makedirs(os.path.dirname(src), exist_ok=True)
-    move(dst, src, part=part, sha256=sha256)
-    return None
+def is_link_to(path: str, target: str) -> bool:
+    """Returns whether a path is a symbolic link with just this target."""
+    return os.path.islink(path) and os.readlink(path) == target
 
 
-def _holds(path: str, sha256: str) -> bool:
+def try_hard_link(picture: str, folder: str, name: str) -> None:
+    """Makes sure that hard links to a picture can be made in a folder, by making one.
+
+    Two folders of one disk may be mounted each on its own, which nothing but trying tells.
+
+    Args:
+        picture: A regular file.
+        folder: An existing one.
+        name: For the link, which is deleted again.
+
+    Raises:
+        OptionError: If they cannot.
+    """
+    probe = os.path.join(folder, name)
     try:
-        return digest(path) == sha256
-    except OSError:
-        return False
+        os.link(os.path.realpath(picture), probe)
+    except OSError as error:
+        if error.errno in (errno.EXDEV, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP):
+            raise OptionError(
+                "Hard links need SRC and DEST on one file system that has them; --mode copy or symlink works on two."
+            ) from error
+    else:
+        os.unlink(probe)

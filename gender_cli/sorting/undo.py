@@ -1,4 +1,4 @@
-"""Taking a sort back: every file that is still what it was goes where it came from, the last one first."""
+"""Takes a sort back: every file that is still what it was goes where it came from, the last one first."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
+from ...runtime.errors import OptionError
 from ..inputs import printable
+from .files import has_no_links
 from .journal import Journal
-from .journal_format import State
-from .sorter import check_destination, open_journal, part_name, settle_open
-from .transfer import take_back
+from .places import Reach, locate, open_journal
+from .records import Entry, State
+from .recover import ends_of, leads_elsewhere, part_name, settle_open
+from .transfer import LeftoverError, take_back
 
 __all__ = ["UndoTally", "undo"]
 
-# ruff: noqa: PTH106, PTH118, PTH120
+# ruff: noqa: PTH106, PTH118, PTH119, PTH120
+
+_SHOWN = 10
+"""Files that are shown before a journal is obeyed that is in doubt; ``--dry-run`` shows all."""
 
 
 @dataclass
@@ -39,6 +46,9 @@ class UndoTally:
 def undo(
     path: str,
     *,
+    source: str | None = None,
+    destination: str | None = None,
+    confirm: Callable[[str], bool] | None = None,
     dry_run: bool = False,
     report: Callable[[str], None] | None = None,
     plan: Callable[[str], None] | None = None,
@@ -50,6 +60,9 @@ def undo(
 
     Args:
         path: The journal, or the destination folder that holds it.
+        source: The folder that pictures came from, if it is elsewhere now.
+        destination: The folder that they went to, if it is elsewhere now and does not hold the journal.
+        confirm: Called with what the journal would do, if it is in doubt; returns whether to do it.
         dry_run: Change nothing, only call ``plan``; what was changed since is then not known yet.
         report: Called with a sentence for each picture that is left alone.
         plan: Called with a line for each picture that is (or would be) put back.
@@ -58,63 +71,88 @@ def undo(
         The tally.
 
     Raises:
-        OptionError: If there is no journal, or it cannot be used.
+        OptionError: If there is no journal, it cannot be used, or it is in doubt and not confirmed.
         WriteError: If the journal cannot be written.
     """
     report = report or (lambda sentence: None)
     plan = plan or (lambda line: None)
     tally = UndoTally()
     with open_journal(path, write=not dry_run) as journal:
-        header = journal.header
-        check_destination(journal)
-        if not dry_run:
-            settle_open(journal)
-            journal.forget_equal()
-        for entry in journal.entries(State.DONE):
-            src, dst = os.path.join(header.source, entry.src), os.path.join(header.destination, entry.dst)
-            back = f"-> {printable(src)}" if header.mode == "move" else "removed"
-            if dry_run:
+        reach = locate(journal, named=path, source=source, destination=destination)
+        if dry_run:
+            for entry in journal.entries(State.DONE):
                 tally.restored += 1
-                plan(f"{printable(dst)} {back}")
-                continue
-            part = part_name(header, entry, os.path.dirname(src))
-            if header.mode == "move":
-                journal.mark(entry, State.UNDOING)
-            try:
-                reason = take_back(header.mode, src, dst, part=part, sha256=entry.sha256)
-            except OSError as error:
-                reason = f"cannot be put back ({error.strerror})"
-            if reason is not None:
-                if header.mode == "move":
-                    journal.mark(entry, State.DONE)
+                plan(_line(journal, reach, entry))
+            return tally
+        if reach.doubts:
+            announcement = _announcement(journal, reach)
+            if confirm is None or not confirm(announcement):
+                raise OptionError(f"{announcement}\nNothing was done. If this is what you want, give --yes as well.")
+        tally.left = settle_open(journal, reach, report)
+        journal.forget_equal()
+        for entry in journal.entries(State.DONE):
+            reason = _take_back(journal, reach, entry)
+            if reason is None:
+                tally.restored += 1
+                plan(_line(journal, reach, entry))
+            else:
                 tally.left += 1
-                report(f"{printable(dst)} {reason}; it was left alone.")
-                continue
-            journal.mark(entry, State.UNDONE)
-            tally.restored += 1
-            plan(f"{printable(dst)} {back}")
-        if not dry_run:
-            _clear(journal, keep=bool(tally.left))
+                report(f"{printable(os.path.join(reach.destination, entry.dst))} {reason}; it was left alone.")
+        _clear(journal, reach, keep=bool(tally.left))
     return tally
 
 
-def _clear(journal: Journal, *, keep: bool) -> None:
+def _take_back(journal: Journal, reach: Reach, entry: Entry) -> str | None:
+    """Takes one entry back; returns ``None``, or why it was left alone, as the end of a sentence."""
+    mode = journal.header.mode
+    src, dst = ends_of(journal.header, entry, reach)
+    if leads_elsewhere(mode, src, dst):
+        return "or where it came from lies below a symbolic link now"
+    if mode == "move":
+        journal.mark(entry, State.UNDOING)
+    part = part_name(journal.header, entry, os.path.dirname(src))
+    try:
+        reason = take_back(mode, src, dst, part=part, sha256=entry.sha256)
+    except LeftoverError as error:
+        return f"cannot be put back ({error.strerror})"
+    except OSError as error:
+        reason = f"cannot be put back ({error.strerror})"
+    if reason is None or mode == "move":
+        journal.mark(entry, State.UNDONE if reason is None else State.DONE)
+    return reason
+
+
+def _line(journal: Journal, reach: Reach, entry: Entry) -> str:
+    """Returns what undoing an entry means, for people."""
+    dst = printable(os.path.join(reach.destination, entry.dst))
+    back = f"-> {printable(os.path.join(reach.source, entry.src))}" if journal.header.mode == "move" else "removed"
+    return f"{dst} {back}"
+
+
+def _announcement(journal: Journal, reach: Reach) -> str:
+    """Returns why a journal is in doubt, and what it would do."""
+    count = journal.count(State.DONE, State.OPEN, State.UNDOING)
+    lines = [f"{printable(journal.path)} wants a second look: {'; '.join(reach.doubts)}."]
+    lines.append(f"It is about {count} file{'' if count == 1 else 's'}, sorted by {journal.header.mode}:")
+    lines += [f"  {_line(journal, reach, entry)}" for entry in islice(journal.entries(State.DONE), _SHOWN)]
+    return "\n".join(lines if count <= _SHOWN else [*lines, "  ... (--dry-run shows all)"])
+
+
+def _clear(journal: Journal, reach: Reach, *, keep: bool) -> None:
     """Removes the folders that the sort made and that are empty now, and the journal unless it is still needed."""
-    header = journal.header
     for folder in reversed(journal.folders()):
-        _remove_if_empty(os.path.join(header.destination, folder))
+        _remove_if_empty(os.path.join(reach.destination, folder))
     if keep:
         return
-    # The journal goes last, so that an undo which was killed here can be called again, and knows what remains.
-    aside = journal.step_aside()
-    for folder in reversed(header.made):
-        _remove_if_empty(folder)
     journal.remove()
-    if not aside:
-        for folder in reversed(header.made):
+    folder = reach.destination
+    for name in reversed(journal.header.made):
+        if os.path.basename(folder) == name:
             _remove_if_empty(folder)
+            folder = os.path.dirname(folder)
 
 
 def _remove_if_empty(folder: str) -> None:
-    with suppress(OSError):  # not empty, or gone
-        os.rmdir(folder)
+    if has_no_links(os.path.dirname(folder)):
+        with suppress(OSError):  # not empty, or gone
+            os.rmdir(folder)

@@ -320,7 +320,7 @@ def test_somebody_elses_json_is_no_torn_line(content: bytes, tmp_path: Path) -> 
     assert not is_torn(content)
     path = tmp_path / "conf.json"
     path.write_bytes(content)
-    with pytest.raises(OptionError, match="no result that --output wrote"):
+    with pytest.raises(OptionError, match="not a result that --output wrote"):
         ResultsFile(path, resume=True)
     assert path.read_bytes() == content
 

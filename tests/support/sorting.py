@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 
 from gender_classifier.gender_cli.inputs import expand
+from gender_classifier.gender_cli.sorting.command import SortOptions, SortTally, run_sort
 from gender_classifier.runtime.prediction import Person, Prediction, Status
 
-# ruff: noqa: PTH115
+# ruff: noqa: PTH115, PTH116
 Tree = dict[str, tuple[str, bytes]]
 """Relative path -> the answer that the fake model will give, and some content."""
 
@@ -77,3 +81,47 @@ def random_trees() -> st.SearchStrategy[Tree]:
     folders = st.lists(st.sampled_from(["d", "e", "d d", "woman"]), max_size=2)
     paths = st.builds(lambda above, name: "/".join([*above, name]), folders, names)
     return st.dictionaries(paths, st.tuples(st.sampled_from(ANSWERS), st.sampled_from([b"", b"1", b"2"])), max_size=10)
+
+
+MODES = ("copy", "move", "hardlink", "symlink")
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX files")
+
+
+def sort(root: Path, mode: str = "copy", **options: Any) -> SortTally:
+    return run_sort(classified(root / "src"), SortOptions(str(root / "src"), str(root / "dst"), mode, **options))
+
+
+def placed(root: Path) -> set[str]:
+    return {name for name, what in snapshot(root / "dst").items() if what != "folder"}
+
+
+TREE: Tree = {
+    "a.jpg": ("female", b"1"),
+    "b/a.jpg": ("female", b"2"),
+    "b/same.jpg": ("male", b"3"),
+    "c/same.jpg": ("male", b"3"),
+    "d.jpg": ("uncertain", b""),
+    "e.jpg": ("unreadable", b""),
+    "f.jpg": ("no_face", b""),
+    "g.jpg": ("mixed", b""),
+}
+
+
+def two_places(tmp_path: Path) -> tuple[Path, Path]:
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or os.stat(memory).st_dev == os.stat(tmp_path).st_dev:
+        pytest.skip("needs a second file system at /dev/shm")
+    return tmp_path, Path(tempfile.mkdtemp(dir=memory))
+
+
+def across(monkeypatch: pytest.MonkeyPatch) -> None:
+    def other_device(src: str, dst: str, **options: Any) -> None:
+        if ("/src/" in str(src)) != ("/src/" in str(dst)):
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        original[0](src, dst, **options)
+
+    original = [os.link]
+    monkeypatch.setattr(os, "link", other_device)
+    monkeypatch.setattr(os, "replace", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.EXDEV, "cross-device")))

@@ -1,0 +1,241 @@
+"""Decides in which folders a sort, or its undo, may act, and when a journal is to be asked about first."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from ...runtime.errors import OptionError
+from ..inputs import expand, printable
+from .journal import Journal
+from .options import SortOptions
+from .records import JOURNAL_NAME, VERSION, State, identity
+from .transfer import try_hard_link
+
+__all__ = ["Places", "Reach", "conflict", "locate", "missing_folders", "open_journal", "resolve"]
+
+# Plain strings all through: a path must come back from the journal exactly as it went in.
+# ruff: noqa: PTH100, PTH110, PTH112, PTH116, PTH118, PTH120
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a sort works, all absolute.
+
+    Attributes:
+        source: The folder sorted, without symbolic links.
+        start: The one file in it that is to be sorted, or ``""`` for the whole folder.
+        destination: The folder sorted into, without symbolic links.
+        journal: The journal's file.
+    """
+
+    source: str
+    start: str
+    destination: str
+    journal: str
+
+
+def resolve(options: SortOptions) -> Places:
+    """Returns where a sort works.
+
+    Raises:
+        OptionError: If the folders cannot be those of a sort.
+    """
+    source, start, destination = os.path.realpath(options.source), "", os.path.realpath(options.destination)
+    journal = _resolved(options.journal or os.path.join(destination, JOURNAL_NAME))
+    if not os.path.isdir(source):
+        folder, start = os.path.split(os.path.abspath(options.source))
+        source = os.path.realpath(folder)
+        # A picture that a sort has moved is not there any more, and the same command may be given again.
+        if not os.path.exists(options.source) and not _is_about(journal, source, start):
+            raise OptionError(f"There is no folder {printable(options.source)} to sort.")
+    if source == destination:
+        raise OptionError("SRC and DEST are the same folder; a folder inside it can be DEST, or one beside it.")
+    missing = missing_folders(destination)
+    if not missing and not os.path.isdir(destination):
+        raise OptionError(f"{printable(options.destination)} is not a folder.")
+    if options.mode == "hardlink" and not options.dry_run:
+        pictures = expand([os.path.join(source, start)], recursive=options.recursive, follow_folder_links=False)
+        picture = next((item.path for item in pictures if item.problem is None), None)
+        if picture is not None:
+            above = os.path.dirname(missing[0]) if missing else destination
+            try_hard_link(picture, above, f".gender-classifier-{secrets.token_hex(4)}.part")
+    return Places(source, start, destination, journal)
+
+
+def _is_about(journal: str, source: str, start: str) -> bool:
+    """Whether a journal is that of the sort of one file."""
+    try:
+        with Journal.open(journal, write=False) as opened:
+            return (opened.header.source, opened.header.start) == (source, start)
+    except (OSError, OptionError):
+        return False
+
+
+def missing_folders(path: str) -> list[str]:
+    """Returns the folders that are to be made for a path, the outermost one first.
+
+    Raises:
+        OptionError: If there is not even a drive or a share to make them on.
+    """
+    missing: list[str] = []
+    while not os.path.lexists(path):
+        above = os.path.dirname(path)
+        if above == path:
+            raise OptionError(f"There is no {printable(path)}: the drive or share is not connected.")
+        missing.insert(0, path)
+        path = above
+    return missing
+
+
+def _resolved(path: str) -> str:
+    """Returns a file's path with the links of its folder resolved, and not its own."""
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.join(os.path.realpath(folder), name)
+
+
+def open_journal(path: str, *, write: bool = True) -> Journal:
+    """Opens the journal of a sort, given its file or the destination folder that holds it.
+
+    Raises:
+        OptionError: If there is none, or it cannot be used.
+    """
+    file = _resolved(os.path.join(path, JOURNAL_NAME) if os.path.isdir(path) else path)
+    try:
+        return Journal.open(file, write=write)
+    except FileNotFoundError:
+        raise OptionError(f"There is no journal {printable(file)}.") from None
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where a journal's entries act: nowhere else.
+
+    Attributes:
+        source: The folder that pictures came from.
+        destination: The folder that they went to.
+        doubts: What is not sure about the journal or the folders, as ends of a sentence.
+    """
+
+    source: str
+    destination: str
+    doubts: tuple[str, ...] = ()
+
+
+def locate(journal: Journal, *, named: str, source: str | None = None, destination: str | None = None) -> Reach:
+    """Finds the folders that a journal is about.
+
+    They may have been moved or renamed, together or each alone; a folder of the right name may be another one. So a
+    folder is taken without a doubt only if it is the very one of then, or if the user names it.
+
+    Args:
+        journal: The journal.
+        named: As what the user named it: its file, or the folder that holds it.
+        source: The folder that pictures came from, if the user names it.
+        destination: The folder that they went to, if the user names it.
+
+    Raises:
+        OptionError: If a folder is not to be found.
+    """
+    header, here = journal.header, os.path.dirname(journal.path)
+    doubts = []
+    if not os.path.isdir(named):
+        doubts.append("it was given as a file")
+    if journal.version < VERSION:
+        doubts.append("it is of an older version, which cannot tell its folders from others of the same name")
+    if _others_may_write(journal):
+        doubts.append("other users may have changed it")
+    if destination is not None:
+        destination = os.path.realpath(destination)
+    elif header.destination == header.folder:  # the journal lies in it, wherever that is now
+        destination = here
+        if not _is_folder(here, header.destination_id):
+            doubts.append(f"{printable(here)} is not the folder that it was written in, but may be a copy of it")
+    elif journal.count(State.DONE):
+        destination, doubt = _find(journal, header.destination, header.destination_id, "--destination")
+        doubts += doubt
+    else:
+        destination = header.destination
+    if source is not None:
+        source = os.path.realpath(source)
+    elif here == header.folder and not os.path.lexists(header.source):
+        source = header.source  # emptied by the sort and deleted since; it is made again
+    else:
+        source, doubt = _find(journal, header.source, header.source_id, "--source")
+        doubts += doubt
+    return Reach(source, destination, tuple(doubts))
+
+
+def _find(journal: Journal, path: str, known: str, option: str) -> tuple[str, list[str]]:
+    """Returns where a folder of the journal is, with the doubts about that."""
+    candidates = [folder for folder in _where_now(journal, path) if os.path.isdir(folder)]
+    for folder in candidates:
+        if _is_folder(folder, known):
+            return folder, []
+    if candidates:
+        return candidates[0], [f"{printable(candidates[0])} is not the folder that it was then"]
+    raise OptionError(
+        f"The folder {printable(path)}, which the journal {printable(journal.path)} is about, is not there. If its "
+        f"disk is away, connect it; if the folder is elsewhere now, name it with {option} DIR."
+    )
+
+
+def _where_now(journal: Journal, path: str) -> Iterator[str]:
+    """Yields where a folder of the journal can be: where it was, or moved together with the journal."""
+    header, here = journal.header, os.path.dirname(journal.path)
+    if here != header.folder:
+        with suppress(ValueError):  # on another drive
+            yield os.path.normpath(os.path.join(here, os.path.relpath(path, header.folder)))
+    yield path
+
+
+def _is_folder(folder: str, known: str) -> bool:
+    return bool(known) and os.path.isdir(folder) and identity(folder) == known
+
+
+def conflict(journal: Journal, places: Places) -> str | None:
+    """Returns which folder a sort names otherwise than its journal does, in words, or ``None``."""
+    header = journal.header
+    for what, then, known, now in (
+        ("SRC", header.source, header.source_id, places.source),
+        ("DEST", header.destination, header.destination_id, places.destination),
+    ):
+        if now not in _where_now(journal, then) and not _is_folder(now, known):
+            return f"{what} was {printable(then)} then and is {printable(now)} now"
+    if header.start != places.start:
+        then, now = (
+            printable(os.path.join(places.source, start) if start else places.source)
+            for start in (header.start, places.start)
+        )
+        return f"SRC was {then} then and is {now} now"
+    return None
+
+
+def _others_may_write(journal: Journal) -> bool:
+    """Whether another user could have written the journal, or put it there."""
+    if not hasattr(os, "geteuid"):
+        return False
+    folder = os.stat(os.path.dirname(journal.path))
+    if folder.st_uid not in (0, os.geteuid()) or _is_open_to_others(journal.info()):
+        return True
+    return not folder.st_mode & stat.S_ISVTX and _is_open_to_others(folder)
+
+
+def _is_open_to_others(info: os.stat_result) -> bool:
+    return bool(info.st_mode & stat.S_IWOTH or (info.st_mode & stat.S_IWGRP and not _is_own_group(info.st_gid)))
+
+
+def _is_own_group(group_id: int) -> bool:
+    """Whether a group has this user as its only member, as Linux distributions make one for each user."""
+    import grp
+    import pwd
+
+    try:
+        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(group_id)
+    except KeyError:
+        return False
+    return user.pw_gid == group_id and user.pw_name == group.gr_name and set(group.gr_mem) <= {user.pw_name}

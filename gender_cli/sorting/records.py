@@ -1,0 +1,262 @@
+"""Defines the lines of a journal: the header, the entries and their states, and which values each may hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Final, Literal
+
+from ...runtime.bundle.strict_json import build, parse
+from ...runtime.options import PARTS, options_of
+from ..inputs import printable
+from ..resume import file_key
+
+__all__ = [
+    "FIRST_LINES",
+    "JOURNAL_NAME",
+    "MODES",
+    "SETTINGS",
+    "STATES",
+    "VERSION",
+    "Entry",
+    "Equal",
+    "Folder",
+    "Header",
+    "Mark",
+    "State",
+    "identity",
+    "parse_header",
+]
+
+# Paths as they are in the journal:
+# ruff: noqa: PTH116, PTH117, PTH119, PTH206
+
+MODES: Final = ("copy", "move", "hardlink", "symlink")
+"""What can be done with each picture."""
+
+SETTINGS: Mapping[str, type] = {
+    "model": str,
+    **{option.name: option.kind for part in PARTS for _, option in options_of(part) if option.decides},
+}
+"""The options, by their names on the command line, that decide the answers. Each may also be ``None``: not given."""
+
+_PLACES = frozenset({"model", "detector"})
+"""Settings that say where something lies, so that it is found again. What it is, ``Header.model`` says."""
+
+JOURNAL_NAME: Final = ".gender-classifier-journal.jsonl"
+"""Where a sort keeps its journal, in the destination folder, unless told otherwise."""
+
+VERSION: Final = 3
+"""Of the journals that are written. Those of version 2 can still be undone."""
+
+FIRST_LINES: Final = {
+    json.dumps({"journal": version, "of": "gender-classifier sort"}).encode() + b"\n": version
+    for version in (2, VERSION)
+}
+"""First line -> version. It is always the same, so a file that merely starts like a journal is not taken for one."""
+
+
+class State(IntEnum):
+    """What became of an intent. ``OPEN`` and ``UNDOING`` are what a kill interrupted, or a clean-up that failed."""
+
+    OPEN = 0
+    DONE = 1
+    CANCELLED = 2
+    UNDOING = 3
+    UNDONE = 4
+
+
+STATES: Mapping[str, State] = {
+    "done": State.DONE,
+    "cancel": State.CANCELLED,
+    "undoing": State.UNDOING,
+    "undone": State.UNDONE,
+}
+"""The words by which the journal tells what became of an intent."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """The second line: what the sort was told.
+
+    Attributes:
+        source: The folder that pictures come from, absolute, without symbolic links.
+        destination: The folder that they go to, likewise.
+        folder: The journal's own folder, likewise: if it moved, the others may have moved with it.
+        source_id: :func:`identity` of ``source``; ``""`` if unknown.
+        destination_id: Of ``destination``.
+        mode: One of :data:`MODES`.
+        names: Folder by answer (label, ``mixed``, status, ``failed``).
+        keep_tree: Whether the folders inside ``source`` are made again inside each answer's folder.
+        start: The one file in ``source`` that is sorted, or ``""`` for the whole folder.
+        recursive: Whether the folders inside ``source`` are sorted too.
+        settings: The options that decide the answers, some of :data:`SETTINGS`.
+        model: What gave the answers, or ``None`` if unknown.
+        token: Random; part of the names of unfinished files, so that they are never another program's.
+        made: Names of the folders that had to be made for ``destination``, its own last.
+    """
+
+    source: str
+    destination: str
+    folder: str
+    source_id: str
+    destination_id: str
+    mode: Literal["copy", "move", "hardlink", "symlink"]
+    names: dict[str, str] = field(default_factory=dict)
+    keep_tree: bool = False
+    start: str = ""
+    recursive: bool = True
+    settings: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] | None = None
+    token: str = ""
+    made: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for path in (self.source, self.destination, self.folder):
+            _require(os.path.isabs(path), f"{path!r} is not absolute")
+            os.fsencode(path)
+        if self.start:
+            _check_inside(self.start)
+        _require(os.sep not in self.start, f"{self.start!r} is not a file's name")
+        _require(re.fullmatch("[0-9a-f]*", self.token) is not None, f"{self.token!r} is not a token")
+        for name, value in self.settings.items():
+            kinds = (SETTINGS.get(name), int if SETTINGS.get(name) is float else None)
+            _require(name in SETTINGS and (value is None or type(value) in kinds), f"{name} cannot be {value!r}")
+
+    def conflict(self, other: Header) -> str | None:
+        """Returns the first thing but SRC and DEST in which two sorts differ, in words, or ``None``."""
+        for (what, mine), (_, theirs) in zip(self._choices(), other._choices(), strict=True):
+            if mine != theirs:
+                return f"{what} was {_shown(mine, theirs)} then and is {_shown(theirs, mine)} now"
+        return None
+
+    def _choices(self) -> Iterator[tuple[str, Any]]:
+        yield "--mode", self.mode
+        yield "--names", self.names
+        yield "--keep-tree", self.keep_tree
+        yield "--recursive", self.recursive
+        for name in SETTINGS:
+            if name not in _PLACES:
+                yield f"--{name.replace('_', '-')}", self.settings.get(name)
+        yield "the model", self.model
+
+
+def _shown(value: Any, other: Any) -> str:
+    """Returns a setting for people; of a table only what is not the same in the other one."""
+    if isinstance(value, Mapping):
+        others = other if isinstance(other, Mapping) else {}
+        differing = {name: what for name, what in value.items() if name not in others or others[name] != what}
+        return ", ".join(f"{name}={_shown(what, None)}" for name, what in differing.items()) or "without these"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "not given" if value is None else printable(str(value))
+
+
+@dataclass(frozen=True)
+class Equal:
+    """A picture that stays where it is, because ``dst`` has the same content.
+
+    Attributes:
+        src: Its path below ``source``.
+        dst: A path below ``destination``.
+        size: In bytes.
+        mtime_ns: Modification time in nanoseconds.
+        outcome: The answer: a label, ``mixed`` or a status.
+    """
+
+    src: str
+    dst: str
+    size: int
+    mtime_ns: int
+    outcome: str
+
+    def __post_init__(self) -> None:
+        _check_inside(self.src)
+        _check_inside(self.dst)
+
+    @property
+    def key(self) -> bytes:
+        """Stands for the picture as it was: path, size, mtime."""
+        return file_key(self.src, self.size, self.mtime_ns)
+
+
+@dataclass(frozen=True)
+class Entry(Equal):
+    """One picture that is put at ``dst``.
+
+    Attributes:
+        id: Its number in the journal, from 0.
+        sha256: Of its content, lower-case hex.
+    """
+
+    id: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(re.fullmatch("[0-9a-f]{64}", self.sha256) is not None, f"{self.sha256!r} is not a sha256")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What became of the entry with this number."""
+
+    id: int
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder below ``destination`` that is about to be made."""
+
+    path: str
+
+    def __post_init__(self) -> None:
+        _check_inside(self.path)
+
+
+def identity(folder: str) -> str:
+    """Returns what tells a folder from another one of its name: its inode number, which a rename does not change."""
+    return str(os.stat(folder).st_ino)
+
+
+def parse_header(line: bytes, version: int, path: str) -> Header:
+    """Returns the header that a line holds, of this version or of version 2, which told less.
+
+    Args:
+        line: The second one.
+        version: By the first one.
+        path: Of the journal.
+
+    Raises:
+        JSONFormatError: If it is not a header.
+    """
+    record = parse(line, lone_surrogates=True)
+    if version < VERSION and isinstance(record, dict):
+        folder, name = os.path.split(path)
+        made = record.get("made")
+        record.pop("mixed", None)
+        record |= {
+            "folder": record.get("destination") if name == JOURNAL_NAME else folder,
+            "source_id": "",
+            "destination_id": "",
+            "settings": {},
+            "made": [os.path.basename(each) for each in made if isinstance(each, str)] if type(made) is list else made,
+        }
+    return build(Header, record)
+
+
+def _check_inside(path: str) -> None:
+    """Raises a ValueError unless a path stays inside the folder that it is joined to."""
+    names = path.replace(os.altsep or os.sep, os.sep).split(os.sep)
+    inside = path and not os.path.isabs(path) and not os.path.splitdrive(path)[0] and os.pardir not in names
+    _require(bool(inside), f"{path!r} leads out of the sorted folders")
+    os.fsencode(path)  # what no file can be called is a ValueError too
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
