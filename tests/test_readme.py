@@ -20,7 +20,13 @@ def test_the_example_for_embedding_runs(tmp_path, monkeypatch):
     assert "missing.jpg not_found" in done.stdout
 
 
-def test_every_page_it_names_is_there():
-    pages = re.findall(r"\]\((?!https?:|#)([^)#]+)", README)
-    assert pages
-    assert [page for page in pages if not (ROOT / page).exists()] == []
+def test_every_page_that_a_document_names_is_there():
+    documents = [
+        path
+        for pattern in ("*.md", "docs/*.md", "docs/evaluation/*.md", "benchmarks/*.md")
+        for path in ROOT.glob(pattern)
+    ]
+    assert len(documents) > 20
+    for document in documents:
+        pages = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", document.read_text(encoding="utf-8"))
+        assert [page for page in pages if not (document.parent / page).exists()] == [], document
