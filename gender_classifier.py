@@ -45,9 +45,12 @@ def __dir__() -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0 all well, 1 a picture failed, 2 wrong use or no model."""
-    from .gender_cli.main import main as run
+    try:
+        from .gender_cli.main import main as run
 
-    return run(argv)
+        return run(argv)
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -1,0 +1,20 @@
+"""Makes text from anywhere safe to print: names, labels, notes, messages of decoders."""
+
+from __future__ import annotations
+
+__all__ = ["printable"]
+
+
+def printable(text: str) -> str:
+    r"""Returns text as one line that cannot steer a terminal; applied twice it changes nothing more.
+
+    Control characters, line ends, marks that turn the direction of writing, and lone surrogates become escapes
+    (``\n``, ``\x1b``, ``\u202e``); a surrogate that stands for a byte of a path (PEP 383) becomes that byte's.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
