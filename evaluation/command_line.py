@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from ..runtime.errors import ClassifierError
-from ..runtime.installing import install_command
 from .arguments import parse
 
 __all__ = ["main"]
@@ -26,8 +25,7 @@ def main(words: list[str] | None = None) -> int:
         package = (error.name or "").partition(".")[0]
         if package not in ("sklearn", "pandas", "matplotlib"):
             raise
-        needed = install_command("evaluation")
-        print(f"evaluation: the package {package} is missing. To install what measures: {needed}", file=sys.stderr)
+        print(f"evaluation: {package} is missing. pip install 'gender-classifier[evaluation]'", file=sys.stderr)
     except ClassifierError as error:
         print(f"evaluation: {error}", file=sys.stderr)
     except OSError as error:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..runtime.errors import ClassifierError, OptionError
-from ..runtime.installing import install_command
 from ..runtime.threads import default_threads
 from .checkpoint import DEFAULT_MODEL, DEFAULT_REVISION
 from .limits import VariantLimits
@@ -104,8 +103,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"export: {error}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
-        needed = install_command("export")
-        print(f"export: the package {error.name} is missing. To install what exports: {needed}", file=sys.stderr)
+        print(
+            f"export: The package {error.name} is missing. To install what exports: "
+            "pip install 'gender-classifier[export]'",
+            file=sys.stderr,
+        )
         return 1
     except OSError as error:
         print(f"export: {_os_sentence(error)}", file=sys.stderr)

@@ -35,7 +35,7 @@ VARIANTS = ("int8", "q4")
 _KNOWN_FRAMING = {DEFAULT_MODEL: Framing("face", 0.25)}
 """FairFace pictures are face crops with a padding of 0.25 (its README), and the model was trained on them."""
 
-_PACKAGES = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime", "numpy", "Pillow")
+_PACKAGES = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "numpy", "Pillow")
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,99}")
 
 
@@ -242,10 +242,12 @@ def _default(manifest: Manifest, wanted: str | None) -> str:
 
 def _versions(exporter: str) -> dict[str, str]:
     from ..runtime import __version__
+    from ..runtime.session import import_onnxruntime
     from .convert import EXPORTER
 
     versions = {"gender-classifier": __version__}
     versions |= {package: metadata.version(package) for package in _PACKAGES}
+    versions["onnxruntime"] = import_onnxruntime().__version__  # which of its packages brought it does not matter
     return {**versions, "exporter": EXPORTER, "onnx_config": exporter}
 
 

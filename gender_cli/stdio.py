@@ -1,4 +1,4 @@
-"""Prepares the process's three streams and prints what people read.
+"""The process's own three streams, made fit for answers about any path.
 
 Python starts with ``None`` for a stream that the caller closed, encodes stdout as the locale says, and fails on what
 that encoding lacks.
@@ -12,57 +12,27 @@ import os
 import sys
 from pathlib import Path
 
-from ..runtime.escaping import printable
-
-__all__ = ["abandon_stdout", "for_machines", "prepare", "say", "show"]
+__all__ = ["abandon_stdout", "prepare", "say"]
 
 _ERRORS = "gender_classifier.path"
 
 
 def prepare() -> None:
     """Makes the streams usable; called once, before anything is written."""
-    _open_closed_descriptors()
+    _occupy()
     if sys.stderr is None:
         _abandon_stderr()
-    codecs.register_error(_ERRORS, _encode_leftover)
+    codecs.register_error(_ERRORS, _as_it_came)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors=_ERRORS)
 
 
-def for_machines() -> None:
-    """Makes stdout UTF-8 with plain line ends, whatever the locale: a table must mean the same everywhere."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", errors=_ERRORS, newline="\n")
-
-
 def say(message: str) -> None:
-    """Prints a message for people on stderr; a stderr that is no longer read ends no run.
-
-    Every line but the first is indented, so that none that a file brought can pass for one of this program's.
-    """
-    text = "\n  ".join(map(printable, message.split("\n")))
+    """Prints one line for people on stderr; a stderr that nobody reads any more ends no run."""
     try:
-        print(f"gender-classifier: {text}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"gender-classifier: {message}", file=sys.stderr, flush=True)  # noqa: T201
     except OSError:
         _abandon_stderr()
-
-
-def show(*lines: str) -> None:
-    """Prints lines for people on stdout.
-
-    Raises:
-        SystemExit: When they cannot be written: nothing more is worth doing then, and no caller's handler of file
-            errors may take it for a fault of the file at hand. With 0 when the reader has what it wanted (``| head``).
-    """
-    try:
-        print(*map(printable, lines), sep="\n", flush=True)  # noqa: T201
-    except BrokenPipeError:
-        abandon_stdout()
-        raise SystemExit(0) from None
-    except OSError as error:
-        say(f"the answers cannot be written: {error.strerror}.")
-        abandon_stdout()
-        raise SystemExit(2) from None
 
 
 def _abandon_stderr() -> None:
@@ -75,7 +45,7 @@ def abandon_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _open_closed_descriptors() -> None:
+def _occupy() -> None:
     """Opens the null device for a descriptor among 0, 1 and 2 that is closed.
 
     The next file to be opened would get its number, and what a C library complains of on stderr would end up in it.
@@ -87,7 +57,7 @@ def _open_closed_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
 
 
-def _encode_leftover(error: UnicodeError) -> tuple[str | bytes, int]:
+def _as_it_came(error: UnicodeError) -> tuple[str | bytes, int]:
     """Writes what the encoding lacks: bytes of a path that are not UTF-8 as they came, characters as an escape."""
     if not isinstance(error, UnicodeEncodeError):
         raise error

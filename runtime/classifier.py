@@ -18,6 +18,7 @@ from .bundle.bundle import Bundle, is_bundle
 from .errors import DetectorNotFoundError, ImageError, Notice, OptionError, first_line
 from .identity import identity_of
 from .inputs import requests, unwrapped
+from .log import logger
 from .network import Network
 from .options import Options
 from .pipeline import Pipeline, Prepared, Region, batched, ordered_map
@@ -62,7 +63,19 @@ class Classifier:
             bundle, options.variant, provider=options.provider, threads=options.threads, optimize=options.optimize
         )
         self.pipeline = Pipeline(bundle, options)
+        logger.debug(
+            "%s loaded from %s: %s on %s, %d thread(s), face detector %s",
+            self.manifest.name,
+            bundle.path,
+            self.variant,
+            "+".join(self.providers),
+            self.network.threads,
+            None if self.pipeline.detector is None else self.pipeline.detector.path,
+        )
         if self.pipeline.wants_faces and self.pipeline.detector is None:
+            logger.warning(
+                "No face detector is installed; %s expects faces and gets whole pictures.", self.manifest.name
+            )
             notices = (*notices, Notice.NO_DETECTOR)
         self.notices = notices
 
@@ -245,6 +258,7 @@ class Classifier:
             rows = decision.probabilities(logits, manifest.activation, manifest.decision.temperature)
         except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no public base class
             if len(tensors) > 1:
+                logger.warning("A batch of %d failed and is asked again one by one: %s", len(tensors), error)
                 alone = range(len(tensors))
                 return [self._answers(tensors[row : row + 1], regions[row : row + 1])[0] for row in alone]
             return [ImageError(Status.MODEL_ERROR, f"the model failed on this picture ({first_line(error)}).")]

@@ -21,6 +21,7 @@ __all__ = [
     "ClassifierError",
     "DetectorError",
     "DetectorNotFoundError",
+    "EngineError",
     "ImageError",
     "ManifestError",
     "ModelNotFoundError",
@@ -79,6 +80,10 @@ class UnsupportedHeadError(BundleError):
 
 class DetectorError(ClassifierError, ValueError):
     """The face detector's file cannot be used: no YuNet, or not the one that was installed."""
+
+
+class EngineError(ClassifierError, ImportError):
+    """onnxruntime cannot be imported."""
 
 
 class ProviderUnavailableError(ClassifierError, ValueError):

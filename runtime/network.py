@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .errors import BundleError
-from .session import create_session, providers_of
+from .session import Session, create_session, providers_of
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -24,6 +24,7 @@ class Network:
 
     Attributes:
         providers: Short names of the execution providers really in use, first choice first.
+        threads: How many threads a run has.
     """
 
     def __init__(
@@ -46,13 +47,15 @@ class Network:
         manifest = bundle.manifest
         self._io = manifest.io
         self._classes = 1 if manifest.activation == "single_logit" else len(manifest.labels)
-        self._session = create_session(
-            bundle.variant_path(variant), provider=provider, threads=threads, optimize=optimize
+        self._session = Session(
+            lambda: create_session(bundle.variant_path(variant), provider=provider, threads=threads, optimize=optimize)
         )
+        session = self._session.here
         quantization = bundle.variant(variant).quantization
         dynamic = quantization is not None and quantization.get("mode") == "dynamic"
-        self._step = _rows_per_run(self._session, manifest, dynamic)
-        self.providers = providers_of(self._session)
+        self._step = _rows_per_run(session, manifest, dynamic)
+        self.providers = providers_of(session)
+        self.threads = session.get_session_options().intra_op_num_threads
 
     def logits(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Runs the network.
@@ -67,9 +70,10 @@ class Network:
             BundleError: If the network gives another shape.
             Exception: If onnxruntime cannot run it; its errors share no public base class.
         """
+        session = self._session.here
         step = self._step or len(pixel_values)
         parts = [
-            self._session.run([self._io.output_name], {self._io.input_name: pixel_values[start : start + step]})[0]
+            session.run([self._io.output_name], {self._io.input_name: pixel_values[start : start + step]})[0]
             for start in range(0, len(pixel_values), step)
         ]
         logits = parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -278,7 +278,8 @@ def ordered_map(function: Callable[[In], Out], items: Iterable[In], *, workers: 
 
     At most ``ahead`` items are taken from ``items`` beyond the one whose result was yielded last, so memory does not
     grow with their number, and an endless iterator is fine. When ``items`` or ``function`` raises, the results before
-    that point are yielded first. Closing the generator cancels what has not started.
+    that point are yielded first. Closing the generator cancels what has not started. Where the system gives fewer
+    threads, or none, the caller's own does what they would have done.
 
     Args:
         function: Called once per item, from several threads.
@@ -286,10 +287,10 @@ def ordered_map(function: Callable[[In], Out], items: Iterable[In], *, workers: 
         workers: Number of threads, 1 or more.
         ahead: How many items may be under way, 1 or more.
     """
-    pending: deque[Future[Out]] = deque()
+    pending: deque[tuple[In, Future[Out]]] = deque()
     source = iter(items)
     failure: BaseException | None = None
-    exhausted = False
+    exhausted = alone = False
     executor = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         while True:
@@ -301,14 +302,30 @@ def ordered_map(function: Callable[[In], Out], items: Iterable[In], *, workers: 
                 except Exception as error:  # noqa: BLE001 - raised again below, after the results before it
                     failure, exhausted = error, True
                 else:
-                    pending.append(executor.submit(function, item))
+                    future: Future[Out] = Future()
+                    try:
+                        executor.submit(_do, future, function, item)
+                    except RuntimeError:  # no thread can be started; one that there is may still take the task
+                        alone = True
+                    pending.append((item, future))
             if not pending:
                 break
-            yield pending.popleft().result()
+            item, future = pending.popleft()
+            # Cancelling succeeds where no thread has taken the task yet.
+            yield function(item) if alone and future.cancel() else future.result()
         if failure is not None:
             raise failure
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _do(future: Future[Out], function: Callable[[In], Out], item: In) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(function(item))
+    except BaseException as error:  # noqa: BLE001 - raised again where the result is awaited
+        future.set_exception(error)
 
 
 def batched(items: Iterable[In], size: int, weight: Callable[[In], int]) -> Iterator[list[In]]:

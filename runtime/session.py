@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
-from .errors import BundleError, OptionError, ProviderUnavailableError, first_line
-from .threads import default_threads
+from .errors import BundleError, EngineError, OptionError, ProviderUnavailableError, first_line
+from .threads import default_threads, startable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import onnxruntime
 
-__all__ = ["PROVIDERS", "create_session", "import_onnxruntime", "providers_of"]
+__all__ = ["PROVIDERS", "Session", "create_session", "import_onnxruntime", "providers_of"]
 
 PROVIDERS: Final[dict[str, str]] = {
     "cpu": "CPUExecutionProvider",
@@ -26,7 +30,7 @@ PROVIDERS: Final[dict[str, str]] = {
     "qnn": "QNNExecutionProvider",
     "webgpu": "WebGpuExecutionProvider",
 }
-"""Short names for ``--provider``; onnxruntime's own names work too."""
+"""Short names; onnxruntime's own names work too."""
 
 _SESSION_CONFIG: Final[dict[str, str]] = {
     # A spinning pool burns a core between pictures and slows the decoding threads beside it.
@@ -40,13 +44,58 @@ def import_onnxruntime() -> Any:
 
     Since 1.29 the official wheels write a device id below the home directory and look for a network at import, unless
     the variable is set before. ``setdefault`` leaves the choice to a user who has made one.
+
+    Raises:
+        EngineError: If it cannot be imported.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
+    try:
+        import onnxruntime
 
-    # 3 = errors only. The hardware probe warns on every Raspberry Pi before any session option can silence it.
-    onnxruntime.set_default_logger_severity(3)
+        # 3 = errors only. The hardware probe warns on every Raspberry Pi before any session option can silence it.
+        onnxruntime.set_default_logger_severity(3)
+    except Exception as error:  # a system library, another numpy, a folder that two packages wrote into
+        raise EngineError(
+            f"onnxruntime cannot be imported ({first_line(error)}). It may lack a system library (on Windows the "
+            "Visual C++ runtime), be made for another version of numpy, or lie over another package of its kind: "
+            "uninstall every onnxruntime package, then install one."
+        ) from error
     return onnxruntime
+
+
+class Session:
+    """An inference session that a child of ``fork()`` makes anew when it uses it.
+
+    A session's threads do not exist in the child. There it can neither be run safely nor end: its destructor waits for
+    them for ever, or crashes.
+    """
+
+    def __init__(self, make: Callable[[], onnxruntime.InferenceSession]) -> None:
+        """Makes the session; ``make`` is kept for the children."""
+        self._make = make
+        self._session = make()
+        self._process = os.getpid()
+
+    @property
+    def here(self) -> onnxruntime.InferenceSession:
+        """The session of this process."""
+        if self._process != os.getpid():
+            self._session = self._make()  # twice by two threads at once: one of them goes
+            self._process = os.getpid()
+        return self._session
+
+
+_ALIVE: weakref.WeakSet[onnxruntime.InferenceSession] = weakref.WeakSet()
+
+
+def _never_end() -> None:
+    """Takes a reference to every session that the parent made, which nothing gives back: they outlive this process."""
+    for session in list(_ALIVE):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_never_end)
 
 
 def create_session(
@@ -57,13 +106,14 @@ def create_session(
     Args:
         model: Path of an ONNX file, or its bytes.
         provider: A key of :data:`PROVIDERS` or onnxruntime's own name.
-        threads: Intra-op threads; by default from affinity and cgroup quota, at most four. 0 is refused: it would let
-            onnxruntime count the host's cores.
+        threads: Intra-op threads; by default from affinity and cgroup quota, at most four. Fewer where the system does
+            not give so many. 0 is refused: it would let onnxruntime count the host's cores.
         optimize: Let onnxruntime lay the weights out for this processor. ``False`` loads faster and in less memory
             (measured on the built-in model by ``benchmarks/session.py``: 3 ms and 9 MiB less), and each run takes up to
             twice as long.
 
     Raises:
+        EngineError: If onnxruntime cannot be imported.
         ProviderUnavailableError: If the provider is not part of this onnxruntime, or did not come up.
         OptionError: If ``threads`` is below 1.
         BundleError: If onnxruntime cannot load the file.
@@ -80,7 +130,7 @@ def create_session(
             "Other providers come with other onnxruntime packages (onnxruntime-gpu, onnxruntime-openvino, ...)."
         )
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or default_threads()
+    options.intra_op_num_threads = startable(threads or default_threads())
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     # The arena and the memory pattern keep the largest batch ever seen; a batch job wants flat memory.
@@ -94,15 +144,18 @@ def create_session(
     providers = [wanted] if wanted == PROVIDERS["cpu"] else [wanted, PROVIDERS["cpu"]]
     content = model if isinstance(model, bytes) else os.fspath(model)
     try:
-        session = ort.InferenceSession(content, sess_options=options, providers=providers)
+        # Its own fallback would print to stdout.
+        session = ort.InferenceSession(content, sess_options=options, providers=providers, enable_fallback=0)
     except Exception as error:
         what = "the model" if isinstance(model, bytes) else os.fspath(model)
-        raise BundleError(f"onnxruntime {ort.__version__} cannot load {what}: {first_line(error)}") from error
+        on = "" if wanted == PROVIDERS["cpu"] else f" with the execution provider {provider!r}"
+        raise BundleError(f"onnxruntime {ort.__version__} cannot load {what}{on}: {first_line(error)}") from error
     if session.get_providers()[0] != wanted:
         raise ProviderUnavailableError(
             f"Execution provider {provider!r} did not come up (onnxruntime fell back to "
-            f"{_short_name(session.get_providers()[0])}); check its drivers, or use --provider cpu."
+            f"{_short_name(session.get_providers()[0])}); check its drivers, or use the provider 'cpu'."
         )
+    _ALIVE.add(session)
     return session
 
 

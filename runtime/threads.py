@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from pathlib import Path
 
-__all__ = ["MAX_DEFAULT_THREADS", "available_cpus", "default_threads"]
+from .log import logger
+
+__all__ = ["MAX_DEFAULT_THREADS", "available_cpus", "default_threads", "startable"]
 
 MAX_DEFAULT_THREADS = 4
 """Beyond four intra-op threads, latency of one picture hardly falls while CPU time rises."""
@@ -32,6 +35,31 @@ def available_cpus() -> float:
 def default_threads() -> int:
     """Returns the intra-op thread count used unless told otherwise: 1 to :data:`MAX_DEFAULT_THREADS`."""
     return max(1, min(MAX_DEFAULT_THREADS, math.floor(available_cpus() + 0.25)))
+
+
+def startable(threads: int) -> int:
+    """Returns so many threads, or 1 where the system does not give as many beside this one.
+
+    They are started for a moment: onnxruntime hangs or ends the process when one of its own cannot be, and one thread
+    is all that it never starts.
+    """
+    if threads == 1:
+        return 1
+    enough = threading.Event()
+    others: list[threading.Thread] = []
+    try:
+        for _ in range(threads):  # one more than it takes
+            thread = threading.Thread(target=enough.wait, daemon=True)
+            thread.start()
+            others.append(thread)
+    except RuntimeError:
+        logger.warning("No more than %d threads can be started; the network runs in one.", len(others))
+        return 1
+    finally:
+        enough.set()
+        for thread in others:
+            thread.join()
+    return threads
 
 
 def _affinity() -> int:

@@ -10,13 +10,13 @@ import argparse
 import json
 import os
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ...runtime.errors import ClassifierError, DetectorError, ModelNotFoundError
-from ..stdio import say, show
 
 if TYPE_CHECKING:
     from ...runtime.faces.detector import Detector
@@ -76,10 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         detector, path = install(arguments.file)
     except ClassifierError as error:
-        say(str(error))
+        print(f"gender-classifier: {error}", file=sys.stderr)  # noqa: T201
         return 2 if isinstance(error, ModelNotFoundError) else 1
     known = "the published file" if detector.sha256 == PUBLISHED.sha256 else "not the published file; its hash is kept"
-    show(str(path), f"sha256 {detector.sha256} ({known})")
+    print(f"{path}\nsha256 {detector.sha256} ({known})")  # noqa: T201
     return 0
 
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from ...runtime.bundle.bundle import sha256_of
 from ...runtime.errors import ClassifierError
-from ...runtime.installing import install_command
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -145,7 +144,7 @@ def _huggingface_hub() -> ModuleType:
         import huggingface_hub
     except ImportError as error:
         raise HubError(
-            f"Downloading from the Hub needs the package huggingface_hub: {install_command('hub')}"
+            "Downloading from the Hub needs the package huggingface_hub: pip install 'gender-classifier[hub]'"
         ) from error
     return huggingface_hub
 

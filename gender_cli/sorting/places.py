@@ -10,8 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ...runtime.errors import OptionError
-from ...runtime.escaping import printable
-from ..inputs import expand
+from ..inputs import expand, printable
 from .journal import Journal
 from .options import SortOptions
 from .records import JOURNAL_NAME, VERSION, State, identity

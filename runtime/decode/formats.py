@@ -15,7 +15,6 @@ from typing import IO, cast
 from PIL import Image, ImageFile
 
 from ..errors import ImageError
-from ..installing import install_command
 from ..options import Limits
 from ..prediction import Status
 from . import containers
@@ -235,7 +234,7 @@ def _open_heif(file: GuardedReader, name: str, limits: Limits) -> Image.Image:
     except ImportError as error:
         raise ImageError(
             Status.UNSUPPORTED_FORMAT,
-            f"{name} is a HEIC picture; to install what reads it: {install_command('heif')}",
+            f"{name} is a HEIC picture; install what reads it: pip install 'gender-classifier[heif]'.",
         ) from error
     file.seek(0)
     # Not through the plugin that the package registers in Pillow: that would change Pillow for the whole

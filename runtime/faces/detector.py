@@ -18,7 +18,7 @@ import numpy as np
 
 from ..bundle.locate import expanded, user_dir
 from ..errors import BundleError, DetectorError, ModelNotFoundError, OptionError
-from ..session import create_session
+from ..session import Session, create_session
 from . import tiles, yunet
 
 if TYPE_CHECKING:
@@ -102,13 +102,13 @@ class Detector:
         self._name = name
         self._options = options
         try:
-            self._session = create_session(model, threads=options.threads)
+            self._session = Session(lambda: create_session(model, threads=options.threads))
         except BundleError as error:
             raise DetectorError(
                 f"The face detector {name} cannot be loaded ({error}). "
                 "`gender-classifier models add-detector` installs a sound one."
             ) from error
-        self._input, self._fixed = _interface(self._session, name)
+        self._input, self._fixed = _interface(self._session.here, name)
 
     @classmethod
     def load(
@@ -231,7 +231,7 @@ class Detector:
         height, width = rgb.shape[:2]
         padded = self._fixed or (-(-width // _GRID) * _GRID, -(-height // _GRID) * _GRID)
         blob = yunet.to_input(rgb, padded[1], padded[0])
-        values = self._session.run(list(yunet.OUTPUTS), {self._input: blob})
+        values = self._session.here.run(list(yunet.OUTPUTS), {self._input: blob})
         outputs = dict(zip(yunet.OUTPUTS, values, strict=True))
         raw = yunet.decode(outputs, padded[0], self._options.threshold if threshold is None else threshold)
         return yunet.non_maximum_suppression(raw, self._options.nms_threshold)

@@ -165,7 +165,7 @@ def test_a_batch_that_fails_is_asked_again_row_by_row(models, monkeypatch, error
 
 def test_a_network_of_another_shape_is_a_result(models, monkeypatch):
     classifier = gc.load(models["nan"])
-    monkeypatch.setattr(classifier.network._session, "run", lambda *_: [np.zeros((1, 7), np.float32)])
+    monkeypatch.setattr(classifier.network._session.here, "run", lambda *_: [np.zeros((1, 7), np.float32)])
     answer = classifier.predict(Image.new("RGB", (9, 9)))
     assert answer.status is Status.MODEL_ERROR
     assert "(1, 7)" in answer.error
@@ -181,7 +181,7 @@ def test_an_answer_that_is_not_a_number(home, activation, values, monkeypatch):
     classifier = gc.load(folder)
     width = 1 if activation == "single_logit" else 2
     monkeypatch.setattr(
-        classifier.network._session, "run", lambda *_: [np.array([values[:width]], np.float32)], raising=True
+        classifier.network._session.here, "run", lambda *_: [np.array([values[:width]], np.float32)], raising=True
     )
     answer = classifier.predict(Image.new("RGB", (9, 9)))
     if activation != "softmax" and not np.isnan(values[:width]).any():

@@ -13,6 +13,41 @@ from hypothesis import strategies as st
 from gender_classifier.runtime.pipeline import batched, ordered_map
 
 
+class Scarce:
+    """Stands for ``Thread.start`` on a system that gives so many threads."""
+
+    def __init__(self, threads):
+        self.left = threads
+        self.start = threading.Thread.start
+
+    def __call__(self, thread):
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError("can't start new thread")
+        self.start(thread)
+
+
+@pytest.mark.parametrize("threads", [0, 1, 2])
+@pytest.mark.parametrize("workers", [1, 4])
+def test_fewer_threads_than_wanted_do_the_same_work_once(monkeypatch, threads, workers):
+    scarce = Scarce(threads)
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: scarce(thread))
+    calls = []
+
+    def work(number):
+        calls.append(number)
+        time.sleep(0.001)
+        if number == 30:
+            raise ValueError("in its turn")
+        return number
+
+    results = ordered_map(work, range(50), workers=workers, ahead=6)
+    assert [next(results) for _ in range(30)] == list(range(30))
+    with pytest.raises(ValueError, match="in its turn"):
+        next(results)
+    assert sorted(calls) == sorted(set(calls)), "an item may be a stream, which can be read only once"
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(0, 0.003), max_size=30), st.integers(1, 5), st.integers(1, 9))
 def test_results_come_in_the_order_of_the_items(delays, workers, ahead):

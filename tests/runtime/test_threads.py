@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import pytest
 
@@ -71,3 +72,26 @@ def test_affinity_is_respected():
         assert threads.default_threads() == 1
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+def test_threads_that_can_be_started_are_all_there():
+    before = threading.active_count()
+    assert threads.startable(1) == 1
+    assert threads.startable(4) == 4
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("given", [0, 1, 3])
+def test_where_one_cannot_be_started_the_network_has_the_callers_alone(monkeypatch, caplog, given):
+    start, left = threading.Thread.start, iter(range(given))
+
+    def scarce(thread):
+        if next(left, None) is None:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", scarce)
+    assert threads.startable(4) == 1
+    assert threads.startable(1) == 1
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("gender_classifier", "WARNING")
