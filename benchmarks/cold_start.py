@@ -1,8 +1,8 @@
-"""One picture from a cold start: ``gender-classifier`` against ``transformers.pipeline``, same weights, same picture.
+"""Measures one picture from a cold start: ``gender-classifier`` against ``transformers.pipeline``.
 
     python benchmarks/cold_start.py [--runs 7] [--checkpoint training/checkpoint] [--picture FILE]
 
-Whole processes, one after the other in turn; the ratio is taken pair by pair. Needs the export extra for the pipeline.
+Same weights, same picture; whole processes, one after the other in turn; the ratio is taken pair by pair. Needs the export extra for the pipeline.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine in words, whole processes measured, medians and ratios."""
+"""Describes the machine, measures whole processes, computes medians and ratios; shared by the benchmarks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoding: its time and memory, and what a JPEG decoded at reduced scale does to the answers.
+"""Measures the time and memory of decoding, and what a JPEG decoded at reduced scale does to the answers.
 
     python benchmarks/decode.py speed
     python benchmarks/decode.py formats

@@ -1,4 +1,4 @@
-"""What the long-run parts cost beside the network: walking a tree, the results file, the journal of a sort.
+"""Measures what a long run costs beside the network: walking a tree, the results file, the journal of a sort.
 
 python benchmarks/long_runs.py [--folder DIR] [--pictures 2000] [--lines 100000]
 """
@@ -79,7 +79,7 @@ def results(folder: Path, count: int) -> None:
 
 def gone(count: int) -> Iterator[Item]:
     """Inputs with a problem, so that no file is asked for its size: the cost of the file alone is measured."""
-    return (Item(f"/home/somebody/Pictures/2019/{n:06}.jpg", (Status.NOT_FOUND, "")) for n in range(count))
+    return (Item(f"/home/user/Pictures/2019/{n:06}.jpg", (Status.NOT_FOUND, "")) for n in range(count))
 
 
 def sorting(folder: Path, count: int, size: int, mode: str, *, sync: bool) -> None:

@@ -1,4 +1,4 @@
-"""Peak memory of the command line for few and for many pictures: it must not grow with their number.
+"""Measures the peak memory of the command line for few and for many pictures: it must not grow with their number.
 
 python benchmarks/memory.py [--counts 1000 20000] [--megapixels 0.3]
 """

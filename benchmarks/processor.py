@@ -1,4 +1,4 @@
-"""An upright RGB picture in memory to a network's input: our Processor against transformers' PIL class.
+"""Measures how long a picture in memory takes to become a network's input, here and in transformers' PIL class.
 
     python benchmarks/processor.py [--runs 15]
 

@@ -1,4 +1,4 @@
-"""What onnxruntime's last optimisation, a layout of the weights for this processor, costs and brings.
+"""Measures what onnxruntime's last optimisation, a layout of the weights for this processor, costs and brings.
 
     python benchmarks/session.py [--model gender-small] [--runs 9]
 

@@ -1,4 +1,4 @@
-"""Pictures a second of ``predict_many`` against the best its two stages could do on the same CPUs.
+"""Measures pictures a second of ``predict_many`` against the best its two stages could do on the same CPUs.
 
     python benchmarks/throughput.py [--pictures 160] [--megapixels 2] [--cpus 0.5 1 2] [--rounds 9] [--model NAME]
 

@@ -1,1 +1,1 @@
-"""How good a model is, for whom, and where it fails: reports, figures, comparison, calibration."""
+"""Measures how good a model is, for whom, and where it fails."""

@@ -1,4 +1,4 @@
-"""The command line of ``gender-classifier evaluate``."""
+"""Parses the command line of ``gender-classifier evaluate``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of ``gender-classifier evaluate``."""
     parser = argparse.ArgumentParser(
         prog="gender-classifier evaluate",
-        description="How good a model is on labelled pictures, for whom, and where it fails.",
+        description="Measures how good a model is on labelled pictures, for whom, and where it fails.",
         epilog="gender-classifier evaluate LABELS ... is short for gender-classifier evaluate report LABELS ...",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

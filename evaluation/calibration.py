@@ -1,4 +1,4 @@
-"""Temperature and thresholds: fitted on labelled pictures, written into the bundle with where they came from."""
+"""Fits a bundle's temperature and thresholds on labelled pictures, and writes them into it."""
 
 from __future__ import annotations
 

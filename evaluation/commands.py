@@ -1,4 +1,4 @@
-"""What each command does: load, ask, measure, write."""
+"""Carries out the commands: load a model, ask it, measure, write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two models on the same pictures: the paired test of McNemar."""
+"""Compares two models on the same pictures by McNemar's paired test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worst failures side by side, for the eyes of whoever holds the pictures."""
+"""Draws the worst failures side by side, for those who hold the pictures."""
 
 from __future__ import annotations
 

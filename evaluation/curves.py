@@ -1,4 +1,4 @@
-"""The curves of a report: ROC, precision against recall, reliability, accuracy against share answered."""
+"""Computes the curves of a report: ROC, precision-recall, reliability, accuracy against share answered."""
 
 from __future__ import annotations
 

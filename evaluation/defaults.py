@@ -1,4 +1,4 @@
-"""Defaults that the command line shows; kept apart from what needs scikit-learn, so that ``--help`` does not."""
+"""Holds the defaults that ``--help`` shows, apart from the modules that need scikit-learn."""
 
 from __future__ import annotations
 

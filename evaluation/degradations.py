@@ -1,4 +1,4 @@
-"""Kinds of bad picture, each in steps, so that "where does it fail" has a measured answer."""
+"""Spoils pictures in known kinds and steps: blur, darkness, noise, compression, ..."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong with the labelled pictures themselves, as a sentence."""
+"""Defines the error of labelled pictures that cannot be used."""
 
 from __future__ import annotations
 

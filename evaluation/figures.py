@@ -1,4 +1,4 @@
-"""The figures of a report, drawn from the report alone."""
+"""Draws the figures of a report from its JSON alone."""
 
 from __future__ import annotations
 

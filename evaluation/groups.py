@@ -1,4 +1,4 @@
-"""Every figure per group and per crossing of groups, and how far the groups lie apart."""
+"""Computes every figure by group and by crossing of groups, and how far the groups lie apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Confidence intervals: closed forms for proportions, a stratified bootstrap for everything else."""
+"""Computes confidence intervals: closed forms for proportions, a stratified bootstrap for everything else."""
 
 from __future__ import annotations
 

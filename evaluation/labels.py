@@ -1,4 +1,4 @@
-"""Labelled pictures: a CSV with ``file`` and ``gender``, or a folder with one subfolder per class."""
+"""Reads labelled pictures: a CSV with ``file`` and ``gender``, or a folder with one subfolder per class."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class LabelledSet:
         name: A name for reports.
         rows: One row per picture: ``path`` (where it is), ``file`` (as the labels say it), ``truth`` (``female`` or
             ``male``), and the further columns of the labels, as text.
-        unusable: How many rows were left out because their label is no gender, by the word found.
+        unusable: How many rows were left out because their label is not a gender, by the word found.
         digest: sha256 of the labels file, or of the sorted file list of a folder.
         where: The filter applied, or ``None``.
     """
@@ -136,7 +136,7 @@ def filter_rows(table: pd.DataFrame, where: str) -> pd.DataFrame:
     Args:
         table: Columns of text.
         where: ``COLUMN OPERATOR VALUE``, several joined by ``and``; operators ``= != < <= > >=``. Numbers are compared
-            as numbers, and a row whose cell is no number does not meet ``< <= > >=``.
+            as numbers, and a row whose cell is not a number does not meet ``< <= > >=``.
 
     Raises:
         LabelsError: If a condition cannot be read or names no column.
@@ -144,7 +144,7 @@ def filter_rows(table: pd.DataFrame, where: str) -> pd.DataFrame:
     for part in re.split(r"\s+and\s+", where):
         match = _CONDITION.fullmatch(part)
         if not match:
-            raise LabelsError(f"--where {part!r} is no condition; write it like age>=18 or race=Black.")
+            raise LabelsError(f"--where {part!r} is not a condition; write it like age>=18 or race=Black.")
         name, operator, value = match.groups()
         if name not in table:
             raise LabelsError(f"--where names the column {name!r}; the columns are {', '.join(table.columns)}.")
@@ -161,8 +161,8 @@ def _meets(cells: pd.Series[str], operator: str, value: str) -> pd.Series[bool]:
     try:
         limit = float(value)
     except ValueError as error:
-        raise LabelsError(f"--where compares {cells.name} {operator} {value!r}, which is no number.") from error
-    # A cell that is no number is NaN, and every comparison with NaN is false: such a row does not meet the condition.
+        raise LabelsError(f"--where compares {cells.name} {operator} {value!r}, which is not a number.") from error
+    # A cell that is not a number is NaN; every comparison with NaN is false, so its row does not meet the condition.
     return {">=": numbers >= limit, "<=": numbers <= limit, ">": numbers > limit, "<": numbers < limit}[operator]
 
 
@@ -202,7 +202,7 @@ def _read_csv(source: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(source, dtype=str, keep_default_na=False, skipinitialspace=True)
     except (ValueError, OSError) as error:
-        raise LabelsError(f"{source} is no readable CSV file: {error}.") from error
+        raise LabelsError(f"{source} cannot be read as CSV: {error}.") from error
     table.columns = pd.Index([str(name).strip() for name in table.columns])
     return table
 

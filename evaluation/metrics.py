@@ -1,4 +1,4 @@
-"""Every figure of a report, from arrays: what was true, what was answered, and how sure the model was."""
+"""Computes the figures of a report from arrays: what was true, what was answered, how sure the model was."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts labelled pictures before a model and collects what it answered."""
+"""Runs a model on labelled pictures and collects its answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One report: everything measured of one model on one set, as JSON and as Markdown."""
+"""Builds the report of one model on one set, as JSON and as Markdown."""
 
 from __future__ import annotations
 
@@ -113,11 +113,11 @@ def load_report(path: Path) -> dict[str, Any]:
     """Reads a ``report.json``.
 
     Raises:
-        ValueError: If it is no report of this format.
+        ValueError: If it is not a report of this format.
     """
     data = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise ValueError(f"{path} is no report of format {FORMAT}; make it again with gender-classifier evaluate")
+        raise ValueError(f"{path} is not a report of format {FORMAT}; make it again with gender-classifier evaluate")
     return data
 
 
@@ -148,7 +148,7 @@ def markdown(report: dict[str, Any], figures: Sequence[str] = ()) -> str:
 
 def _header(report: dict[str, Any]) -> str:
     about, model = report["set"], report["model"]
-    # As many persons as pictures may mean that nobody knows who is who.
+    # As many persons as pictures may mean that the set does not say who is who.
     several = about["persons"] is not None and about["persons"] < about["scored"]
     lines = [
         f"# {model['name']} ({model['variant']}) on {about['name']}",

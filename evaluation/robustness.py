@@ -1,4 +1,4 @@
-"""How accuracy falls as pictures get worse."""
+"""Measures how accuracy falls as pictures get worse."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def robustness(
     Args:
         classifier: The model; with ``boxes`` loaded with ``faces=False``.
         labelled: The pictures.
-        boxes: As :func:`evaluation.answering.answer` takes it.
+        boxes: As :func:`evaluation.predict.answer` takes it.
         sample: Pictures per curve.
         seed: Seed of the sample and of noise.
         degradations: The kinds to measure.

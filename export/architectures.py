@@ -1,4 +1,4 @@
-"""Which networks can be exported, and what each of them needs.
+"""Finds a checkpoint's network class, and makes the ONNX configuration that exports it.
 
 The list is transformers' own ``MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES``. Optimum's ONNX configuration is used
 where it registers one for image classification, else one general configuration from ``pixel_values`` to ``logits``.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
-    "CURES",
+    "FIXES",
     "OURS",
     "REFUSED",
     "ModelClass",
@@ -31,7 +31,7 @@ REFUSED: dict[str, str] = {
     "dinat": "its neighbourhood attention comes from the natten package, whose operations have no ONNX form",
     "imagegpt": "it takes a sequence of colour clusters (input_ids), not pixel_values",
     "nat": "its neighbourhood attention comes from the natten package, whose operations have no ONNX form",
-    "shieldgemma2": "it is a language model that judges a picture by a written policy, no classifier of pixel_values",
+    "shieldgemma2": "it is a language model that judges a picture by a written policy; it does not classify pixel_values",
     "siglip2": "it takes flattened patches with a mask and shapes (pixel_attention_mask, spatial_shapes), "
     "not pixel_values of a fixed height and width",
 }
@@ -106,8 +106,8 @@ def find_class(config: Mapping[str, Any]) -> ModelClass:
     """Finds the network's class from a ``config.json``.
 
     Raises:
-        UnsupportedArchitectureError: If it is no image classifier of transformers, or cannot be exported. The message
-            names the architecture and the reason.
+        UnsupportedArchitectureError: If it is not an image classifier of transformers, or cannot be exported. The
+            message names the architecture and the reason.
         CheckpointError: If the configuration names none.
     """
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as MAPPING
@@ -131,7 +131,7 @@ def find_class(config: Mapping[str, Any]) -> ModelClass:
     if chosen is None:
         remote = " It asks for code of its own (auto_map), which is never run." if config.get("auto_map") else ""
         raise UnsupportedArchitectureError(
-            f"The checkpoint holds {', '.join(map(str, listed))}, which is no single-label classifier of the "
+            f"The checkpoint holds {', '.join(map(str, listed))}, which is not a single-label classifier of the "
             f"architecture {model_type} (that would be {' or '.join(names)}), so it has no gender head.{remote}"
         )
     return ModelClass(model_type, chosen)
@@ -267,7 +267,7 @@ def _pixels_only(model: Any, pixels: torch.Tensor) -> Iterator[None]:
         del model.forward  # the instance's; the class's method shows again
 
 
-CURES: dict[str, Callable[[Any, torch.Tensor], contextlib.AbstractContextManager[None]]] = {
+FIXES: dict[str, Callable[[Any, torch.Tensor], contextlib.AbstractContextManager[None]]] = {
     "dinov2_with_registers": _frozen_positions,
     "mobilevitv2": _plain_fold,
     "perceiver": _pixels_only,

@@ -1,4 +1,4 @@
-"""The model card of a bundle (``README.md``): the original's card, and what the export measured."""
+"""Writes the model card of a bundle (``README.md``): the original's card, and what the export measured."""
 
 from __future__ import annotations
 

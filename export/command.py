@@ -154,5 +154,5 @@ def _os_sentence(error: OSError) -> str:
     import errno
 
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "There is no space left on the disk; nothing was published."
+        return "The disk is full; nothing was published."
     return f"{error}. Nothing was published."

@@ -1,4 +1,4 @@
-"""From a network in PyTorch to the fp32 ONNX file."""
+"""Converts a network in PyTorch to the fp32 ONNX file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import graph
-from .architectures import CURES, make_onnx_config
+from .architectures import FIXES, make_onnx_config
 from .errors import UnsupportedArchitectureError
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ def convert(original: Original, height: int, width: int, path: Path) -> Exporter
     model_type = original.model_class.model_type
     config, exporter = make_onnx_config(original.model, model_type, height, width)
     pixels = config.generate_dummy_inputs()["pixel_values"]
-    cure = CURES.get(model_type)
+    fix = FIXES.get(model_type)
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch, _quiet():
         traced = Path(scratch) / "traced.onnx"
         try:
-            with contextlib.nullcontext() if cure is None else cure(original.model, pixels):
+            with contextlib.nullcontext() if fix is None else fix(original.model, pixels):
                 export(original.model, config, traced, opset=graph.OPSET, disable_dynamic_axes_fix=True)
         except OSError:
             raise  # a full disk says nothing about the architecture
@@ -65,7 +65,7 @@ def convert(original: Original, height: int, width: int, path: Path) -> Exporter
             ) from error
         model = graph.load(traced)
     graph.inline_identities(model)
-    graph.cure_pad_before_maxpool(model)
+    graph.fix_pad_before_maxpool(model)
     graph.fix_shapes(model, original.model.config.num_labels)
     graph.save(model, path)
     return exporter

@@ -1,4 +1,4 @@
-"""ONNX files as this package publishes them: one self-contained file, opset and IR that old runtimes read."""
+"""Reads, rewrites and saves ONNX graphs: one self-contained file, opset and IR version that old runtimes read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_IR_VERSION",
     "OPSET",
-    "cure_pad_before_maxpool",
+    "fix_pad_before_maxpool",
     "fix_shapes",
     "header",
     "inline_identities",
@@ -105,7 +105,7 @@ def weights_by_operator(model: Any) -> dict[str, int]:
     return {operator: count for operator, count in counted.items() if count}
 
 
-def cure_pad_before_maxpool(model: Any) -> int:
+def fix_pad_before_maxpool(model: Any) -> int:
     """Rewrites a constant Pad in front of a MaxPool so that every runtime computes it alike.
 
     onnxruntime up to 1.31 fuses the two (Pad_Fusion) and forgets the pad value: MaxPool pads with minus
@@ -127,7 +127,7 @@ def cure_pad_before_maxpool(model: Any) -> int:
     }
     made_by = {name: node for node in graph.node for name in node.output}
     consumers = Counter(name for node in graph.node for name in node.input)
-    cured = 0
+    fixed = 0
     for pool in [node for node in graph.node if node.op_type == "MaxPool"]:
         pad = made_by.get(pool.input[0])
         if pad is None or pad.op_type != "Pad" or consumers[pad.output[0]] != 1:
@@ -147,8 +147,8 @@ def cure_pad_before_maxpool(model: Any) -> int:
         pool.attribute.append(helper.make_attribute("pads", pads))
         graph.node.insert(number + 1, helper.make_node("Max", [inner, name], [result], name=f"{pool.name}_max"))
         graph.node.remove(pad)
-        cured += 1
-    return cured
+        fixed += 1
+    return fixed
 
 
 def _constant_value(name: str, model: Any, made_by: dict[str, Any], shapes: dict[str, list[int]]) -> Any:

@@ -1,4 +1,4 @@
-"""The original: a checkpoint's network in PyTorch, and transformers' PIL processor in front of it."""
+"""Loads the original: a checkpoint's network in PyTorch, and transformers' PIL processor in front of it."""
 
 from __future__ import annotations
 

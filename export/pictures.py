@@ -1,4 +1,4 @@
-"""The pictures that a bundle is verified on: the same ones on every machine, made by code.
+"""Draws the pictures that a bundle is verified on: the same ones on every machine.
 
 Photographs of people cannot be shipped, so the default set is drawn: portraits in many poses, colours and hair styles,
 blends of the two average faces (the mean of many people, see examples/README.md), scenes without a person, in odd
@@ -70,7 +70,7 @@ def pictures_in(folder: Path) -> tuple[Path, ...]:
         ExportError: If there are none.
     """
     if not folder.is_dir():
-        raise ExportError(f"There is no folder {folder} to take verification pictures from.")
+        raise ExportError(f"{folder}, the folder of verification pictures, does not exist.")
     found = tuple(sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file()))
     if not found:
         raise ExportError(f"The folder {folder} holds no pictures to verify the model on.")

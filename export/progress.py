@@ -1,4 +1,4 @@
-"""What an export says while it works: one line per step, on stderr."""
+"""Prints what an export is doing: one line per step, on stderr."""
 
 from __future__ import annotations
 

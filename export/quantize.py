@@ -1,9 +1,9 @@
-"""Smaller variants of an fp32 ONNX file: int8 and 4-bit weights.
+"""Writes smaller variants of an fp32 ONNX file: int8 and 4-bit weights.
 
-All of them are right on every CPU. On x86 without VNNI the int8 kernels add pairs of products in 16 bits and saturate
-(onnxruntime #5849, #6004), so signed weights are held to 7 bits (``reduce_range``). Convolutions are never dynamically
+All of them give right answers on every CPU. On x86 without VNNI the int8 kernels add pairs of products in 16 bits and
+saturate (onnxruntime #5849, #6004), so signed weights are held to 7 bits (``reduce_range``). Convolutions are never dynamically
 quantised: ConvInteger is slow, and with signed weights onnxruntime before 1.24 has no kernel for it. Products over a
-number of values that is no multiple of four stay fp32: see :func:`uneven`.
+number of values that is not a multiple of four stay fp32: see :func:`uneven`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def candidates(fp32: Path, operators: Sequence[str]) -> tuple[str, ...]:
 
 
 def uneven(fp32: Path) -> tuple[str, ...]:
-    """Returns the nodes whose every output sums a number of products that is no multiple of four.
+    """Returns the nodes whose every output sums a number of products that is not a multiple of four.
 
     onnxruntime 1.23, the last one for Python 3.10, gets such rows wrong in its int8 kernels for AMX: measured on
     1.23.2, a 7x7 convolution of three channels (147 products) is off by most of its range, and differs from run to

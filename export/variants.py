@@ -1,4 +1,4 @@
-"""Quantised variants: made, measured against the original, and published only when they are worth it."""
+"""Makes a quantised variant, measures it against the original, and keeps it only if it is worth it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The image processors the runtime knows: their steps, their classes as data, and the reading of their settings."""
+"""Turns upright RGB pictures into a network's input, as transformers' and timm's own processors do."""

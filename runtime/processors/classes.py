@@ -1,4 +1,4 @@
-"""The image processor classes of transformers, as data: their defaults and the order of their steps.
+"""Lists the image processor classes of transformers as data: their defaults and the order of their steps.
 
 Source: the PIL ("slow") classes of transformers 4.57.6 that ``IMAGE_PROCESSOR_MAPPING_NAMES`` gives to the
 architectures of ``MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES``. One precedence everywhere: what the configuration
@@ -195,7 +195,7 @@ CLASSES: Mapping[str, ProcessorClass] = MappingProxyType(
             _EXACTLY, rules.resize_exactly, size=_square(512), resample=_BILINEAR, **_IMAGENET
         ),
         "SiglipImageProcessor": _class(
-            f"{_EXACTLY}; a single integer is no size here",
+            f"{_EXACTLY}; a single integer is refused",
             rules.resize_siglip,
             size=_square(224),
             resample=_BICUBIC,
@@ -222,8 +222,7 @@ REFUSED_CLASSES: Mapping[str, str] = MappingProxyType(
         "ImageGPTImageProcessor": "it turns pixels into colour clusters (input_ids), not into pixel_values",
         "Siglip2ImageProcessor": "it cuts pictures into patches of a varying number (NaFlex), not into pixel_values "
         "of (3, height, width)",
-        "Gemma3ImageProcessor": "its model (ShieldGemma 2) answers to a picture and a text, and is no classifier of "
-        "pictures alone",
+        "Gemma3ImageProcessor": "its model (ShieldGemma 2) answers to a picture and a text, not to a picture alone",
     }
 )
 """Classes of the same mapping that make something else than ``pixel_values`` of one picture, with the reason."""

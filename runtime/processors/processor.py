@@ -1,4 +1,4 @@
-"""From an upright RGB picture to a network's input, as transformers' PIL image processors do it, without transformers.
+"""Turns an upright RGB picture into a network's input, as transformers' PIL image processors do, without transformers.
 
 :meth:`Processor.from_config` reads ``preprocessor_config.json`` (or what stands for it) into a few steps and a table
 of values. The geometry is Pillow's, so the uint8 pixels are those of the reference; the table holds the reference's

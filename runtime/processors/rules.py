@@ -1,4 +1,4 @@
-"""How each class of transformers reads its settings into steps. A rule returns ``None`` where it is switched off."""
+"""Reads the settings of each class of transformers into steps. A rule returns ``None`` where it is switched off."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _CONVNEXT_CROP_PCT = 224 / 256
 
 
 def scales_to(size: Size, resample: int) -> Size | None:
-    """Returns the size if the filter weighs all pixels; nearest picks single ones, which another scale has not."""
+    """Returns the size if the filter weighs all pixels; nearest picks single ones, which another scale lacks."""
     return None if resample == Image.Resampling.NEAREST else size
 
 

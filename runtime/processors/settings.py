@@ -1,4 +1,4 @@
-"""Reading the settings of one processor class, with a sentence for everything that cannot be honoured."""
+"""Reads the settings of one processor class, and refuses in a sentence what it cannot honour."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Triple = tuple[float, float, float]
 
 MAX_EDGE = 8192
 """Longest edge, in pixels, that a configuration may ask for: far beyond any classifier, and a square of it is within
-:data:`runtime.transforms.MAX_PIXELS`."""
+:data:`.transforms.MAX_PIXELS`."""
 
 _SIZE_KEYS = (
     {"height", "width"},
@@ -120,7 +120,7 @@ class Settings:
             height, width = reversed(value) if width_first else value
             return {"height": self._edge(key, height), "width": self._edge(key, width)}
         if not hasattr(value, "keys") or set(value) not in _SIZE_KEYS:
-            raise self.refuse(key, f"is {value!r}, which is no form of a size that transformers knows")
+            raise self.refuse(key, f"is {value!r}, which is not a form of a size that transformers knows")
         return {name: self._edge(key, edge) for name, edge in value.items()}
 
     def exact_size(self, key: str, *, width_first: bool = False) -> Size:

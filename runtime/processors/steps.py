@@ -1,4 +1,4 @@
-"""One operation on a picture, as data: a function of :mod:`runtime.transforms` with its arguments."""
+"""Holds one operation on a picture as data: a function of :mod:`.transforms` with its arguments."""
 
 from __future__ import annotations
 

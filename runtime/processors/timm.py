@@ -1,4 +1,4 @@
-"""timm's evaluation transform, from the ``pretrained_cfg`` in a timm model's ``config.json``.
+"""Makes timm's evaluation transform of the ``pretrained_cfg`` in a timm model's ``config.json``.
 
 Source: ``resolve_data_config`` and ``transforms_imagenet_eval`` of timm 1.0, which build on torchvision's ``Resize``,
 ``CenterCrop``, ``ToTensor`` and ``Normalize``; on PIL pictures torchvision resizes with Pillow.

@@ -1,4 +1,4 @@
-"""Pure functions on pictures: sizes, resizing, cropping, padding, and uint8 pixels to float32 values.
+"""Resizes, crops and pads pictures, and turns uint8 pixels into float32 values; pure functions.
 
 Pictures are RGB :class:`PIL.Image.Image`; sizes are ``(height, width)`` in pixels, as in transformers and unlike
 Pillow. Resizing is Pillow's own (its filters are antialiased when they shrink, and round to uint8), because that is

@@ -120,7 +120,7 @@ def test_a_cell_with_several_groups_is_a_group_of_its_own() -> None:
         ("file,sex\na.jpg,F\n", "no column gender"),
         ("file,gender\na.jpg,0\nb.jpg,1\n", "its labels are 0, 1"),
         ("file,gender\n", "leaves no picture"),
-        ("", "no readable CSV"),
+        ("", "cannot be read as CSV"),
     ],
 )
 def test_labels_that_cannot_be_used_are_explained(tmp_path: Path, text: str, says: str) -> None:

@@ -77,20 +77,20 @@ def by_hand(model: Any, feed: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         ((0, 0, 0, 0, 0, 0, 1, 1), 2, 2, 7),
     ],
 )
-def test_cured_pool_equals_its_definition(
+def test_fixed_pool_equals_its_definition(
     value: float | None, pads: tuple[int, ...], kernel: int, stride: int, size: int
 ) -> None:
     model = padded_pool(value, pads, kernel, stride, size)
     feed = np.random.default_rng(1).normal(size=(2, 3, size, size)).astype(np.float32)
     expected = by_hand(model, feed)
-    assert graph.cure_pad_before_maxpool(model) == 1
+    assert graph.fix_pad_before_maxpool(model) == 1
     onnx.checker.check_model(model)
     assert "Pad" not in {node.op_type for node in model.graph.node}
     np.testing.assert_allclose(run(model, feed), expected, atol=1e-5)
 
 
 def test_the_defect_is_still_there() -> None:
-    """Shows what the cure is for: without it the border is wrong, in onnxruntime up to 1.31."""
+    """Shows what the fix is for: without it the border is wrong, in onnxruntime up to 1.31."""
     import onnxruntime
 
     model = padded_pool(0.0, (0, 0, 1, 1, 0, 0, 1, 1))
@@ -98,11 +98,11 @@ def test_the_defect_is_still_there() -> None:
     wrong = not np.allclose(run(model, feed), by_hand(model, feed), atol=1e-5)
     if not wrong:
         pytest.skip(f"onnxruntime {onnxruntime.__version__} computes the pair rightly")
-    assert graph.cure_pad_before_maxpool(model) == 1
+    assert graph.fix_pad_before_maxpool(model) == 1
     np.testing.assert_allclose(run(model, feed), by_hand(padded_pool(0.0, (0, 0, 1, 1, 0, 0, 1, 1)), feed), atol=1e-5)
 
 
-def test_pads_that_the_graph_computes_are_cured_too() -> None:
+def test_pads_that_the_graph_computes_are_fixed_too() -> None:
     """The tracer writes the pads as Constant, ConstantOfShape, Concat, Slice, Transpose ... instead of one tensor."""
     model = padded_pool(0.0, (0, 0, 1, 1, 0, 0, 1, 1))
     feed = np.random.default_rng(1).normal(size=(2, 3, 9, 9)).astype(np.float32)
@@ -115,12 +115,12 @@ def test_pads_that_the_graph_computes_are_cured_too() -> None:
     nodes.append(helper.make_node("Cast", ["both"], ["pads"], to=TensorProto.INT64))
     for position, node in enumerate(nodes):
         model.graph.node.insert(position, node)
-    assert graph.cure_pad_before_maxpool(model) == 1
+    assert graph.fix_pad_before_maxpool(model) == 1
     np.testing.assert_allclose(run(model, feed), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("axis", "cured"), [(2, 1), (0, 0)])
-def test_pads_that_depend_on_sizes(axis: int, cured: int) -> None:
+@pytest.mark.parametrize(("axis", "fixed"), [(2, 1), (0, 0)])
+def test_pads_that_depend_on_sizes(axis: int, fixed: int) -> None:
     """Height and width are fixed, so pads that read them are constants; the batch axis is not."""
     model = padded_pool(0.0, (0, 0, 1, 1, 0, 0, 1, 1))
     feed = np.random.default_rng(1).normal(size=(9, 3, 9, 9)).astype(np.float32)
@@ -137,7 +137,7 @@ def test_pads_that_depend_on_sizes(axis: int, cured: int) -> None:
     for position, node in enumerate(nodes):
         model.graph.node.insert(position, node)
     next(node for node in model.graph.node if node.op_type == "Pad").input[1] = "computed"
-    assert graph.cure_pad_before_maxpool(model) == cured
+    assert graph.fix_pad_before_maxpool(model) == fixed
     np.testing.assert_allclose(run(model, feed), expected, atol=1e-5)
 
 
@@ -151,7 +151,7 @@ def test_pads_that_depend_on_sizes(axis: int, cured: int) -> None:
 )
 def test_other_pads_are_left_alone(model: Any) -> None:
     before = model.SerializeToString()
-    assert graph.cure_pad_before_maxpool(model) == 0
+    assert graph.fix_pad_before_maxpool(model) == 0
     assert model.SerializeToString() == before
 
 
@@ -159,7 +159,7 @@ def test_a_pad_that_others_read_is_left_alone() -> None:
     model = padded_pool(0.0, (0, 0, 1, 1, 0, 0, 1, 1))
     model.graph.node.append(helper.make_node("Relu", ["padded"], ["other"]))
     model.graph.output.append(helper.make_tensor_value_info("other", TensorProto.FLOAT, None))
-    assert graph.cure_pad_before_maxpool(model) == 0
+    assert graph.fix_pad_before_maxpool(model) == 0
 
 
 def test_saved_files_are_for_old_runtimes(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_saved_files_are_for_old_runtimes(tmp_path: Path) -> None:
 
 def test_identities_of_weights_are_inlined() -> None:
     model = padded_pool(0.0, (0, 0, 1, 1, 0, 0, 1, 1))
-    graph.cure_pad_before_maxpool(model)
+    graph.fix_pad_before_maxpool(model)
     feed = np.random.default_rng(1).normal(size=(1, 3, 9, 9)).astype(np.float32)
     expected = by_hand(padded_pool(0.0, (0, 0, 1, 1, 0, 0, 1, 1)), feed)
     model.graph.node.insert(0, helper.make_node("Identity", ["weight"], ["shared"]))
