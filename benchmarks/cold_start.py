@@ -2,7 +2,8 @@
 
     python benchmarks/cold_start.py [--runs 7] [--checkpoint training/checkpoint] [--picture FILE]
 
-Same weights, same picture; whole processes, one after the other in turn; the ratio is taken pair by pair. Needs the export extra for the pipeline.
+Same weights, same picture; whole processes, one after the other in turn; the ratio is taken pair by pair. Needs the
+export extra for the pipeline.
 """
 
 from __future__ import annotations

@@ -31,7 +31,8 @@ REFUSED: dict[str, str] = {
     "dinat": "its neighbourhood attention comes from the natten package, whose operations have no ONNX form",
     "imagegpt": "it takes a sequence of colour clusters (input_ids), not pixel_values",
     "nat": "its neighbourhood attention comes from the natten package, whose operations have no ONNX form",
-    "shieldgemma2": "it is a language model that judges a picture by a written policy; it does not classify pixel_values",
+    "shieldgemma2": "it is a language model that judges a picture by a written policy; "
+    "it does not classify pixel_values",
     "siglip2": "it takes flattened patches with a mask and shapes (pixel_attention_mask, spatial_shapes), "
     "not pixel_values of a fixed height and width",
 }
