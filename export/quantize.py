@@ -3,7 +3,8 @@
 All of them give right answers on every CPU. On x86 without VNNI the int8 kernels add pairs of products in 16 bits and
 saturate (onnxruntime #5849, #6004), so signed weights are held to 7 bits (``reduce_range``). Convolutions are never
 dynamically quantised: ConvInteger is slow, and with signed weights onnxruntime before 1.24 has no kernel for it.
-Products over a number of values that is not a multiple of four stay fp32: see :func:`uneven`."""
+Products over a number of values that is not a multiple of four stay fp32: see :func:`uneven`.
+"""
 
 from __future__ import annotations
 
