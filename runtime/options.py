@@ -128,11 +128,10 @@ class Limits:
     Attributes:
         max_bytes: Largest file, in bytes. The default, 256 MiB, holds the largest photographs of today's cameras
             in any compressed format.
-        max_pixels: Most pixels, width times height as the header states them. The default, 89,478,485, is the size
-            from which Pillow itself warns of a decompression bomb (``Image.MAX_IMAGE_PIXELS``: a quarter of a GiB
-            at three bytes per pixel). Formats that need more memory or time per pixel than a JPEG are held to a
-            smaller number, and so are very long sides, JPEG files of very many scans and JPEG 2000 files of very many
-            pieces; docs/decode.md has the tables.
+        max_pixels: Most pixels, width times height as the header states them. The default, 192 Mi (201,326,592),
+            holds the photographs of 200 megapixels that telephones write, as baseline JPEG. Formats that take more
+            memory or time per pixel are held to fewer by default, and so are very long sides and JPEG files of very
+            many scans; a larger ``max_pixels`` raises those in proportion. docs/decode.md has the tables.
 
     Raises:
         OptionError: If a limit is not a whole number of 1 or more.
@@ -140,7 +139,7 @@ class Limits:
 
     max_bytes: int = _option(256 << 20, "max_bytes", "refuse larger files", kind=int, metavar="N", least=1)
     max_pixels: int = _option(
-        (1 << 30) // 4 // 3, "max_pixels", "refuse pictures with more pixels", kind=int, metavar="N", least=1
+        192 << 20, "max_pixels", "refuse pictures with more pixels", kind=int, metavar="N", least=1
     )
 
     def __post_init__(self) -> None:

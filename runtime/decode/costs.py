@@ -1,59 +1,42 @@
-"""What a pixel and a row cost in memory and time, by format, and the bound on a picture's size that follows.
+"""Bounds a picture's size by what its pixels and rows cost in memory and time, which depends on the format.
 
-The bounds on what else a file may ask for are in ``jpeg`` and ``containers``; docs/decode.md has the tables.
+The bounds on what else a file may ask for stand in the modules of the formats; docs/decode.md has the tables.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 from ..errors import ImageError
 from ..options import Limits
 from ..prediction import Status
 
-__all__ = ["BYTES_PER_PIXEL", "MOST_NANOSECONDS", "check_pixels", "pixel_cost", "raised"]
+__all__ = ["MOST_NANOSECONDS", "MOST_PIXELS", "MOST_PIXELS_OF", "check_pixels", "raised"]
 
-BYTES_PER_PIXEL = 12
-"""Memory that decoding takes per pixel at its peak, in bytes: 4 for the pixels, 4 for their RGB copy or the rotated
-picture, and up to 6 for the coefficients of a progressive JPEG before the copy is made (8 for CMYK). With the default
-limit on pixels that is 1 GiB. Measured by ``benchmarks/decode.py formats``."""
+MOST_BYTES = 1 << 30
+"""Memory that decoding may take by the default limits; measured by ``benchmarks/decode.py formats``. A baseline JPEG,
+which takes 4 bytes for a pixel, or 8 where it is turned, may have 201 million: that is what telephones write."""
 
 MOST_NANOSECONDS = 10e9
-"""Most time that any one picture may take by the default limits, in nanoseconds of one core: ten seconds."""
+"""Time that any one picture may take by the default limits, in nanoseconds of one core: ten seconds."""
 
-_COST = {
-    # More memory per pixel than that.
-    "WEBP": 22 / BYTES_PER_PIXEL,
-    "AVIF": 16 / BYTES_PER_PIXEL,
-    # Decoders that Pillow has in Python: 0.2 to 2 microseconds per pixel, where a JPEG takes 0.01. Ten seconds' worth.
-    "bmp_rle": 4.0,
+MOST_PIXELS = MOST_BYTES // 12
+"""Pixels of most formats by the default limits. A pixel takes 12 bytes: 4 as it is stored, 4 turned, 4 in RGB; or 6 to
+8 for the coefficients of a progressive JPEG."""
+
+MOST_PIXELS_OF = {
+    "WEBP": MOST_BYTES // 22,
+    "AVIF": MOST_BYTES // 16,
+    # Decoders that Pillow has in Python: 0.3 and up to 2 microseconds for a pixel, where a JPEG takes 0.01.
+    "bmp_rle": 22_369_621,
+    "ppm": 5_592_405,
+    "ppm_plain": 5_592_405,
 }
-"""What a pixel costs by format, or by decoder, compared with one of a JPEG file: in memory, measured by
-``benchmarks/decode.py formats``, or in time."""
-
-_PYTHON_DECODER_COST = 16.0
-"""Cost of a pixel in a decoder written in Python that the table does not name."""
+"""The same for formats and decoders that take more memory or time."""
 
 _FREE_SIDE = 65_535
 _SIDE_COST = 512
 """What a row beyond the 65,535 that a JPEG may have is charged, in pixels of 12 bytes; columns likewise, because EXIF
 may turn them into rows. Pillow keeps a pointer to each row of each copy and fills rows up to four bytes: 36 bytes where
-a picture is turned and converted. A resize takes up to 48 bytes for its coefficients, and with an older Pillow (10.1)
-first makes all the rows as wide as the network's input: 2,400 bytes a row for 600 pixels."""
-
-
-def pixel_cost(format_name: str, python_decoders: Iterable[str] = ()) -> float:
-    """Returns what a pixel of a format takes, in memory or time, compared with one of a JPEG file: 1 or more.
-
-    Args:
-        format_name: Pillow's name of the format.
-        python_decoders: Pillow's names of those of its decoders that the picture needs and that are written in Python.
-    """
-    return max(
-        _COST.get(format_name, 1.0),
-        *(_COST.get(decoder, _PYTHON_DECODER_COST) for decoder in python_decoders),
-        1.0,
-    )
+a picture is turned and converted. A resize takes up to 48 bytes for its coefficients."""
 
 
 def raised(limits: Limits) -> float:
@@ -61,15 +44,14 @@ def raised(limits: Limits) -> float:
     return max(1.0, limits.max_pixels / Limits.max_pixels)
 
 
-def check_pixels(size: tuple[int, int], name: str, limits: Limits, cost: float = 1.0) -> None:
+def check_pixels(size: tuple[int, int], name: str, limits: Limits, most: int | None = None) -> None:
     """Refuses a picture without pixels, with more than the limit, or with a side too long for it.
 
     Args:
         size: Width and height, in pixels.
         name: The picture's name in the sentence.
         limits: The limits.
-        cost: What a pixel of this format takes, in memory or time, compared with one of a JPEG file; see
-            :func:`pixel_cost`.
+        most: Pixels that a picture of this kind may have by the default limits; as many as ``limits`` say if ``None``.
 
     Raises:
         ImageError: ``unreadable`` without pixels, ``too_large`` over the limit.
@@ -77,18 +59,17 @@ def check_pixels(size: tuple[int, int], name: str, limits: Limits, cost: float =
     width, height = size
     if width <= 0 or height <= 0:
         raise ImageError(Status.UNREADABLE, f"{name} has no pixels: its size is {width} x {height}.")
-    most = int(limits.max_pixels / cost)
-    if width * height > most:
-        which = "the limit" if cost == 1.0 else "the limit for its costly format"
-        raise ImageError(
-            Status.TOO_LARGE,
-            f"{name} has {width} x {height} pixels, more than {which} of {most:,}; "
-            "raise the limit on pixels to read it.",
-        )
+    if width * height > limits.max_pixels:
+        raise _too_large(size, name, f"more than the limit of {limits.max_pixels:,}")
+    if most is not None and width * height > (allowed := int(most * raised(limits))):
+        raise _too_large(size, name, f"more than the {allowed:,} allowed for its kind, which costs more memory or time")
     beyond = max(width, height) - _FREE_SIDE
-    if beyond > 0 and width * height * cost + beyond * _SIDE_COST > limits.max_pixels:
-        raise ImageError(
-            Status.TOO_LARGE,
-            f"{name} has {width} x {height} pixels; a side that long takes more memory than the limit of "
-            f"{limits.max_pixels:,} pixels allows; raise the limit on pixels to read it.",
-        )
+    if beyond > 0 and width * height + beyond * _SIDE_COST > MOST_PIXELS * raised(limits):
+        raise _too_large(size, name, "and a side that long takes too much memory")
+
+
+def _too_large(size: tuple[int, int], name: str, why: str) -> ImageError:
+    return ImageError(
+        Status.TOO_LARGE,
+        f"{name} has {size[0]} x {size[1]} pixels, {why}; raise Limits(max_pixels=...) to read it.",
+    )

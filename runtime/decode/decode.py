@@ -1,8 +1,8 @@
-"""Picture in, upright RGB pixels out; or an :class:`~runtime.errors.ImageError` that says why not.
+"""Decodes a picture into upright RGB pixels, or says why not by an :class:`~runtime.errors.ImageError`.
 
 The pixels are those of the reference, transformers' own pipeline (``transformers.image_utils.load_image``):
-``ImageOps.exif_transpose`` and then ``convert("RGB")``, which drops transparency, ignores colour profiles and clips
-16-bit and float samples to 0..255. docs/decode.md says what that means for each kind of picture.
+``ImageOps.exif_transpose`` and then ``convert("RGB")``, which drops transparency and ignores colour profiles. Only
+16-bit grey is better: scaled to 8 bits where the reference clips it. docs/decode.md has the table.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from ..errors import ImageError, OptionError
 from ..options import Limits
 from ..prediction import Status
 from .costs import check_pixels
+from .exif import orientation
 from .formats import open_picture
-from .opening import GuardedReader, open_bytes, open_path, open_stream, shown
+from .inspected import unsupported_pixels
+from .opening import open_bytes, open_path, open_stream, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,9 +48,6 @@ REDUCED_AT_LEAST = 4
 """How many times the longer side of the target a JPEG still measures, on both sides, when it is decoded smaller.
 At 2, the resize that follows no longer averages over enough pixels, and probabilities move five times as far as at 4
 (docs/decode.md)."""
-
-_ORIENTATION = 0x0112
-"""The EXIF tag (Exif 2.32, section 4.6.4)."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -97,7 +96,7 @@ def decode(image: ImageInput, limits: Limits = _DEFAULT, *, target: tuple[int, i
     if isinstance(image, Image.Image):
         with _failures("The picture"):
             check_pixels(image.size, "The picture", limits)
-            picture = _upright_rgb(image, "The picture")
+            picture = _upright_rgb(image, _orientation_of(image), "The picture")
             return picture if picture is not image else _detached(image.copy())
     if (numpy := sys.modules.get("numpy")) is not None and isinstance(image, numpy.ndarray):
         return _from_array(image, limits)
@@ -112,14 +111,13 @@ def decode(image: ImageInput, limits: Limits = _DEFAULT, *, target: tuple[int, i
 
 def _from_file(file: IO[bytes], name: str, limits: Limits, target: tuple[int, int] | None) -> Image.Image:
     with _failures(name):
-        reader = GuardedReader(file)
-        picture = open_picture(reader, name, limits)
-        if target is None or picture.format not in ("JPEG", "MPO"):
-            return _upright_rgb(picture, name)
+        picture, turn = open_picture(file, name, limits)
+        if target is None or picture.format != "JPEG":
+            return _upright_rgb(picture, turn, name)
         size, side = picture.size, REDUCED_AT_LEAST * max(target)
         picture.draft(None, (side, side))
-        upright = _upright_rgb(picture, name)
-        upright.info["full_size"] = size[::-1] if _orientation(picture) in (5, 6, 7, 8) else size
+        upright = _upright_rgb(picture, turn, name)
+        upright.info["full_size"] = size[::-1] if turn in (5, 6, 7, 8) else size
         return upright
 
 
@@ -138,22 +136,25 @@ def _from_array(array: Any, limits: Limits) -> Image.Image:
     return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
-def _upright_rgb(picture: Image.Image, name: str) -> Image.Image:
+def _upright_rgb(picture: Image.Image, turn: int, name: str) -> Image.Image:
     """Loads, turns and converts; a new picture, except that an upright RGB one not from a file is given back."""
-    picture.load()  # before the EXIF, which a PNG may hold behind its pixels, and which TIFF applies itself
-    method = _UPRIGHT.get(_orientation(picture))
-    upright = picture if method is None else picture.transpose(method)
+    picture.load()
+    upright = picture.transpose(_UPRIGHT[turn]) if turn in _UPRIGHT else picture
     if upright.mode != "RGB":
+        if upright.mode.startswith("I;16") or (upright.mode == "I" and picture.format == "PPM"):
+            upright = _eight_bits(upright)
         try:
             upright = upright.convert("RGB")
         except ValueError as error:
-            raise ImageError(
-                Status.UNSUPPORTED_FORMAT,
-                f"{name} has pixels of mode {upright.mode}, which cannot be turned into RGB.",
-            ) from error
+            raise unsupported_pixels(name, f"Pillow's mode {upright.mode}") from error
     if upright is picture and not hasattr(picture, "tile"):
         return picture
     return _detached(upright)
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Returns 16-bit grey as 8-bit grey: the upper eight bits, where ``convert`` would clip all but the darkest."""
+    return picture.convert("I").point(lambda value: value * (1 / 256)).convert("L")
 
 
 def _detached(picture: Image.Image) -> Image.Image:
@@ -166,13 +167,13 @@ def _detached(picture: Image.Image) -> Image.Image:
     return plain
 
 
-def _orientation(picture: Image.Image) -> Any:
-    try:
-        orientation = picture.getexif().get(_ORIENTATION, 1)
-        hash(orientation)
-    except Exception:  # noqa: BLE001 - EXIF of any kind of brokenness; the picture itself is good
-        return 1
-    return orientation
+def _orientation_of(picture: Image.Image) -> int:
+    """Returns how a caller's picture is to be turned, by its raw EXIF and XMP, which may be hostile."""
+    picture.load()  # TIFF applies its own, a PNG may hold it behind its pixels
+    exif = picture.info.get("exif")
+    xmp = picture.info.get("XML:com.adobe.xmp", picture.info.get("xmp"))
+    xmp = xmp.encode() if isinstance(xmp, str) else xmp
+    return orientation(exif if isinstance(exif, bytes) else b"", xmp if isinstance(xmp, bytes) else b"")
 
 
 @contextmanager

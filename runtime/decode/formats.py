@@ -10,46 +10,87 @@ from __future__ import annotations
 import importlib
 import io
 import struct
-from typing import IO, cast
+from collections.abc import Callable
+from typing import IO, NamedTuple, cast
 
 from PIL import Image, ImageFile
 
 from ..errors import ImageError
 from ..options import Limits
 from ..prediction import Status
-from . import containers
-from .costs import check_pixels, pixel_cost
-from .jpeg import check_jpeg
-from .opening import GuardedReader
+from . import bitmaps, exif, gif, jpeg, png, tiff, webp
+from .costs import MOST_PIXELS, MOST_PIXELS_OF, check_pixels
+from .inspected import Inspected, unsupported_pixels
+from .reader import GuardedReader, Pieces
 
 __all__ = ["open_picture"]
 
-_PLUGINS = {
-    "JPEG": "JpegImagePlugin",
-    "PNG": "PngImagePlugin",
-    "GIF": "GifImagePlugin",
-    "WEBP": "WebPImagePlugin",
-    "TIFF": "TiffImagePlugin",
-    "BMP": "BmpImagePlugin",
-    "DIB": "BmpImagePlugin",
-    "PPM": "PpmImagePlugin",
-    "AVIF": "AvifImagePlugin",
-    "ICO": "IcoImagePlugin",
-    "PSD": "PsdImagePlugin",
-    "TGA": "TgaImagePlugin",  # last: it has no signature
-}
-"""Pillow's name of each format (MPO is a JPEG), and its plugin, which is imported when a file needs it."""
 
-_SIGNED = frozenset({"JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "ICO", "PSD"})
-"""Formats with a signature long enough that a file which bears it is that format, if a broken one."""
+class _Format(NamedTuple):
+    """A format that is read.
 
-_HEADER = {"JPEG": (256_000, 12 << 20), "GIF": (256_000, 2 << 20), "TIFF": (256_000, 256 << 20)}
-_HEADER_MOST = (256_000, 64 << 20)
-_HEADER_UNSIGNED = (20_000, 1 << 20)
-"""Most reads and most bytes in a header. Real ones take a few hundred reads; a TIFF directory has up to 65,535
-entries. For JPEG and GIF less, because Pillow (GIF: before 13) joins EXIF segments and comments one by one, in time
-that grows with the square of their number; for TIFF more, because Photoshop keeps its layers in a tag; for formats
-without a signature next to nothing, because their plugins would search any long text."""
+    Attributes:
+        name: Pillow's name.
+        plugin: The module of its plugin, which is imported when a file needs it.
+        begins: Tells a file by its first 64 bytes.
+        inspect: Looks through the file before Pillow does.
+        signed: Whether a file that begins so is that format for certain, if a broken one.
+    """
+
+    name: str
+    plugin: str
+    begins: Callable[[bytes], bool]
+    inspect: Callable[[GuardedReader, str, Limits], Inspected]
+    signed: bool = True
+
+
+def _as_it_is(_file: GuardedReader, _name: str, _limits: Limits) -> Inspected:
+    return Inspected()
+
+
+def _avif(_file: GuardedReader, _name: str, _limits: Limits) -> Inspected:
+    return Inspected(most_pixels=MOST_PIXELS_OF["AVIF"])
+
+
+_AVIF = _Format("AVIF", "AvifImagePlugin", lambda head: head[4:8] == b"ftyp", _avif)
+_FORMATS = (
+    _Format("JPEG", "JpegImagePlugin", lambda head: head.startswith(b"\xff\xd8\xff"), jpeg.inspect),
+    _Format("PNG", "PngImagePlugin", lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"), png.inspect),
+    _Format("GIF", "GifImagePlugin", lambda head: head.startswith((b"GIF87a", b"GIF89a")), gif.inspect),
+    _Format("WEBP", "WebPImagePlugin", lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP", webp.inspect),
+    _Format(
+        "TIFF",
+        "TiffImagePlugin",
+        lambda head: head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"II\0*", b"MM*\0")),
+        tiff.inspect,
+    ),
+    _Format("BMP", "BmpImagePlugin", lambda head: head.startswith(b"BM"), _as_it_is),
+    _Format("ICO", "IcoImagePlugin", lambda head: head.startswith(b"\0\0\1\0"), bitmaps.inspect_ico),
+    _Format("PSD", "PsdImagePlugin", lambda head: head.startswith(b"8BPS"), bitmaps.inspect_psd),
+    _Format(
+        "DIB",
+        "BmpImagePlugin",
+        lambda head: head[:4] in [struct.pack("<I", size) for size in (12, 40, 52, 56, 64, 108, 124)],
+        _as_it_is,
+        signed=False,
+    ),
+    _Format(
+        "PPM",
+        "PpmImagePlugin",
+        lambda head: head[:1] == b"P" and head[1:2] in b"123456fF",
+        bitmaps.inspect_ppm,
+        signed=False,
+    ),
+    _Format("TGA", "TgaImagePlugin", lambda _head: True, _as_it_is, signed=False),
+)
+"""Formats without a signature last; MPO is a JPEG, APNG a PNG."""
+
+_LOOK_READS = 256_000
+_HEADER_READS = 20_000
+_HEADER_BYTES = 4 << 20
+_TIFF_HEADER_BYTES = 32 << 20
+"""Most reads in the look through a file; most reads and bytes in the header that is left of it for Pillow. Real files
+take a few hundred reads; a PNG of 256 MiB in chunks of 8 KiB takes 32,000 in the look."""
 
 _OTHERS = (
     (0, b"\xff\x0a", "a JPEG XL picture"),
@@ -106,7 +147,7 @@ _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 
 
-def open_picture(file: GuardedReader, name: str, limits: Limits) -> Image.Image:
+def open_picture(file: IO[bytes], name: str, limits: Limits) -> tuple[Image.Image, int]:
     """Reads a picture's header and checks its size; no pixel is decoded (but for HEIF, after the check).
 
     Args:
@@ -115,102 +156,85 @@ def open_picture(file: GuardedReader, name: str, limits: Limits) -> Image.Image:
         limits: The limits.
 
     Returns:
-        A picture whose pixels are still in ``file``; a decoded one, without metadata, where the file is HEIF.
+        A picture whose pixels are still in ``file`` (a decoded one where the file is HEIF), and how they are to be
+        turned, 1 (as they are) to 8, as EXIF numbers it.
 
     Raises:
         ImageError: ``unsupported_format``, ``unreadable`` or ``too_large``.
         Exception: Whatever Pillow's plugins raise on broken bytes, nearly every builtin; the picture is unreadable.
     """
-    file.header(*_HEADER_MOST)
-    prefix = file.read(64)
-    formats: tuple[str, ...] = tuple(_PLUGINS)
-    if prefix[4:8] == b"ftyp":
-        brands = _brands(file)
-        if brands & _AVIF_BRANDS:
-            formats = ("AVIF",)
-        elif brands & _HEIF_BRANDS:
-            return _open_heif(file, name, limits)
-        else:
-            formats = ()
-    recognised: list[str] = []
-    for format_name in formats:
-        opened = _try_format(format_name, file, prefix[:16], name, limits, recognised)
-        if opened is not None:
-            _check_opened(opened, format_name, file, name, limits)
-            return opened
-    raise _not_identified(prefix, recognised, name)
+    look = GuardedReader(file, reads=_LOOK_READS)
+    head = look.read(64)
+    if head[4:8] == b"ftyp":
+        return _open_container(file, name, limits)
+    for format_ in _FORMATS:
+        if format_.begins(head):
+            try:
+                return _open(format_, file, name, limits)
+            except (SyntaxError, struct.error) as error:  # how Pillow's plugins say "not mine"
+                if format_.signed:
+                    raise ImageError(
+                        Status.UNREADABLE,
+                        f"{name} begins like a {format_.name} picture, but its header is broken or cut off.",
+                    ) from error
+            except (OSError, ValueError) as error:  # an ImageError is an OSError
+                if format_.signed or isinstance(error, ImageError):
+                    raise
+    raise _not_a_picture(head, name)
 
 
-def _try_format(
-    format_name: str,
-    file: GuardedReader,
-    prefix: bytes,
-    name: str,
-    limits: Limits,
-    recognised: list[str],
-) -> ImageFile.ImageFile | None:
-    """Asks one plugin; the same protocol as ``Image.open``, without its process-wide bomb limit."""
-    if format_name not in Image.OPEN:
-        try:
-            importlib.import_module(f"PIL.{_PLUGINS[format_name]}")
-        except ImportError:
-            return None  # an older Pillow
-    factory, accept = Image.OPEN[format_name]
+def _open(format_: _Format, file: IO[bytes], name: str, limits: Limits) -> tuple[Image.Image, int]:
+    inspected = format_.inspect(GuardedReader(file, reads=_LOOK_READS), name, limits)
+    opened = _opened(format_, file, inspected, name)
+    codecs = {str(tile[0]) for tile in opened.tile or ()}  # none where the plugin decodes by itself
+    if format_.name == "TGA" and not codecs:
+        raise unsupported_pixels(name, f"a variant of {format_.name}")
+    check_pixels(
+        opened.size, name, limits, min(MOST_PIXELS_OF.get(codec, inspected.most_pixels) for codec in {"", *codecs})
+    )
+    reader = cast("GuardedReader", opened.fp)
+    if "bmp_rle" in codecs:
+        bitmaps.check_run_lengths(reader.length() - opened.tile[0].offset, opened.size, name)
+    reader.pixels(bounded=not codecs & Image.DECODERS.keys())
+    return opened, inspected.orientation
+
+
+def _opened(format_: _Format, file: IO[bytes], inspected: Inspected, name: str) -> ImageFile.ImageFile:
+    """Asks one of Pillow's plugins; the same protocol as ``Image.open``, without its process-wide bomb limit."""
+    importlib.import_module(f"PIL.{format_.plugin}")
+    factory, accept = Image.OPEN[format_.name]
+    view = file if inspected.parts is None else Pieces(file, inspected.parts)
+    volume = _TIFF_HEADER_BYTES if format_.name == "TIFF" else _HEADER_BYTES
+    reader = GuardedReader(view, reads=_HEADER_READS, volume=volume)
+    if isinstance(verdict := accept(reader.read(64)) if accept else True, str):  # built without the codec
+        raise ImageError(Status.UNSUPPORTED_FORMAT, f"{name} cannot be read: {verdict}.")
+    reader.seek(0)
+    if format_.name == "ICO":
+        reader.pixels(bounded=True)  # which its plugin decodes while it opens the file
     try:
-        verdict = accept(prefix) if accept else True
-        if isinstance(verdict, str):  # recognised, but this Pillow was built without the codec
-            raise ImageError(Status.UNSUPPORTED_FORMAT, f"{name} cannot be read: {verdict}.")
-        if not verdict:
-            return None
-        if format_name in _SIGNED:
-            recognised.append(format_name)
-        file.header(*_HEADER.get(format_name, _HEADER_MOST if accept else _HEADER_UNSIGNED))
-        _check_before(format_name, file, name, limits)
-        if format_name == "ICO":
-            file.pixels(bounded=True)  # which its plugin decodes while it opens the file
-        file.seek(0)
-        return factory(cast("IO[bytes]", file), "")
-    except (SyntaxError, IndexError, TypeError, struct.error):
-        return None  # "not mine", in the protocol of Pillow's plugins
-    except (OSError, ValueError):
-        # A plugin without a signature tries its luck on any text; one with a signature means what it says.
-        if format_name in _SIGNED:
-            raise
-        return None
+        return factory(cast("IO[bytes]", reader), "")
+    except OSError as error:
+        if str(error).startswith("Unsupported BMP "):
+            raise unsupported_pixels(name, str(error)[len("Unsupported ") :]) from error
+        raise
 
 
-def _check_before(format_name: str, file: GuardedReader, name: str, limits: Limits) -> None:
-    """Checks what a plugin would act upon before it tells the picture's size."""
-    if format_name == "ICO":
-        containers.check_ico(file, name, limits)
-    elif format_name == "TIFF":
-        containers.check_tiff_directory(file, name)
+def _open_container(file: IO[bytes], name: str, limits: Limits) -> tuple[Image.Image, int]:
+    look = GuardedReader(file, reads=_LOOK_READS)
+    brands = _brands(look)
+    if brands & _AVIF_BRANDS:
+        opened, _ = _open(_AVIF, file, name, limits)
+        return opened, exif.orientation(opened.info.get("exif", b""), opened.info.get("xmp", b""))
+    if brands & _HEIF_BRANDS:
+        return _open_heif(look, name, limits), 1
+    look.seek(0)
+    raise _not_a_picture(look.read(64), name)
 
 
-def _check_opened(
-    opened: ImageFile.ImageFile, format_name: str, file: GuardedReader, name: str, limits: Limits
-) -> None:
-    """Checks the size that a plugin found, by its format's cost, and what else decoding may cost."""
-    codecs = {str(tile[0]) for tile in opened.tile or ()}  # None for an icon, in Pillow before 11
-    in_python = codecs & Image.DECODERS.keys()
-    check_pixels(opened.size, name, limits, pixel_cost(format_name, in_python))
-    file.pixels(bounded=True)
-    if format_name == "JPEG":
-        check_jpeg(file, opened.size, name, limits)
-    elif format_name == "TIFF":
-        containers.check_tiff_tiles(getattr(opened, "tag_v2", {}), file, opened.size, name, limits)
-    file.pixels(bounded=not in_python)
-
-
-def _not_identified(prefix: bytes, recognised: list[str], name: str) -> ImageError:
-    if recognised:
-        return ImageError(
-            Status.UNREADABLE,
-            f"{name} begins like a {recognised[0]} picture, but its header is broken or cut off.",
-        )
-    text = prefix.lstrip(b"\xef\xbb\xbf \t\r\n")  # a mark of UTF-8 and spaces may stand before text
+def _not_a_picture(head: bytes, name: str) -> ImageError:
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")  # a mark of UTF-8 and spaces may stand before text
     for at, signature, what in _OTHERS:
-        if prefix.startswith(signature, at) or (at == 0 and text.startswith(signature)):
+        if head.startswith(signature, at) or (at == 0 and text.startswith(signature)):
             return ImageError(
                 Status.UNSUPPORTED_FORMAT, f"{name} is {what}; if there is a picture in it, save that as JPEG or PNG."
             )
@@ -240,7 +264,7 @@ def _open_heif(file: GuardedReader, name: str, limits: Limits) -> Image.Image:
     # Not through the plugin that the package registers in Pillow: that would change Pillow for the whole
     # application, and it gives a black picture for a truncated file where LOAD_TRUNCATED_IMAGES is set.
     heif = pillow_heif.open_heif(io.BytesIO(file.read()), convert_hdr_to_8bit=True)
-    check_pixels(heif.size, name, limits)
+    check_pixels(heif.size, name, limits, MOST_PIXELS)
     picture = cast("Image.Image", heif.to_pillow())
     # libheif has turned it by the file's own ``irot`` and ``imir``; a camera repeats the same turn in the EXIF.
     picture.info = {}

@@ -1,4 +1,4 @@
-"""Opening what is to be decoded: a path in a tree that nobody has vetted, bytes, or somebody else's file."""
+"""Opens paths, bytes and streams safely."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ import os
 import stat
 from typing import IO, Any
 
-from PIL import ImageFile
-
 from ..errors import ImageError
 from ..options import Limits
 from ..prediction import Status
 
 __all__ = [
-    "EndlessError",
-    "GuardedReader",
     "check_bytes",
     "open_bytes",
     "open_path",
@@ -25,106 +21,10 @@ __all__ = [
     "shown",
 ]
 
-_UNBOUNDED = 1 << 62
-_PIXEL_READS = 500_000
-"""Most calls of ``read`` for the pixels: a 256 MiB PNG in chunks of 8 KiB takes a quarter of that."""
-
 _PIECE = 1 << 20
 """Most bytes asked for in one call, because a file object may set aside as many as it is asked for."""
 
 _NOT_FOUND = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL)
-
-
-class EndlessError(OSError):
-    """A file asks for more reads than any real picture of its format."""
-
-
-class GuardedReader:
-    """A binary file as Pillow sees it, which ends endless files and never hides the end of a short one.
-
-    A file made of millions of empty segments would keep Pillow's Python loops busy for minutes and fill the memory
-    with their list, so the number and the volume of reads are bounded: for a header by :meth:`header`, for pixels by
-    :meth:`pixels`. From then on, where the application has set ``PIL.ImageFile.LOAD_TRUNCATED_IMAGES``, reading past
-    the end of the file is an error, because Pillow would otherwise fill the rest of the picture with grey.
-
-    Only the methods that Pillow's plugins use are there. Closing it closes nothing.
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._strict = False
-        self._reads = self._volume = _UNBOUNDED
-        # libtiff reads through the descriptor, or takes the bytes as they lie in memory: no copy either way.
-        if isinstance(file, io.BytesIO):
-            self.getvalue = file.getvalue
-        else:
-            self.fileno = file.fileno
-        self.seek = file.seek
-        self.tell = file.tell
-
-    def header(self, reads: int, volume: int) -> None:
-        """Begins a header, at the start of the file: at most so many reads, of so many bytes together."""
-        self._file.seek(0)
-        self._reads, self._volume = reads, volume
-
-    def pixels(self, *, bounded: bool) -> None:
-        """Ends the header; ``bounded`` for a decoder that reads in blocks rather than byte by byte."""
-        self._reads = _PIXEL_READS if bounded else _UNBOUNDED
-        self._volume = _UNBOUNDED
-        self._strict = bool(ImageFile.LOAD_TRUNCATED_IMAGES)
-        if not bounded and not self._strict:
-            # Such a decoder reads single bytes by the million: no call of ours between it and the file.
-            self.read = self._file.read  # type: ignore[method-assign, assignment]
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Reads like any binary file.
-
-        Raises:
-            EndlessError: If there were too many reads.
-            OSError: If the file ends within the pixels where that would go unseen.
-        """
-        if size is None or size < 0:
-            return self._file.read()
-        data = self._file.read(size)
-        self._spend(len(data))
-        if self._strict and size and not data:
-            raise OSError("image file is truncated")
-        return data
-
-    def readline(self, size: int | None = -1, /) -> bytes:
-        """Reads up to the next line feed."""
-        line = self._file.readline(-1 if size is None else size)
-        self._spend(len(line))
-        return line
-
-    def readable(self) -> bool:
-        """Always true."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always true."""
-        return True
-
-    def writable(self) -> bool:
-        """Always false."""
-        return False
-
-    @property
-    def closed(self) -> bool:
-        """Whether the file below is closed."""
-        return self._file.closed
-
-    def flush(self) -> None:
-        """Does nothing: the file is only read."""
-
-    def close(self) -> None:
-        """Does nothing: whoever opened the file closes it."""
-
-    def _spend(self, volume: int) -> None:
-        self._reads -= 1
-        self._volume -= volume
-        if self._reads < 0 or self._volume < 0:
-            raise EndlessError("it is made of too many pieces")
 
 
 def shown(path: str | bytes) -> str:
@@ -144,7 +44,7 @@ def check_bytes(size: int, name: str, limits: Limits) -> None:
         raise ImageError(
             Status.TOO_LARGE,
             f"{name} has {size:,} bytes, more than the limit of {limits.max_bytes:,}; "
-            "raise the limit on bytes to read it.",
+            "raise Limits(max_bytes=...) to read it.",
         )
 
 
@@ -189,7 +89,7 @@ def open_bytes(data: bytes | bytearray | memoryview, limits: Limits) -> IO[bytes
 
 
 def open_stream(stream: IO[bytes], limits: Limits) -> tuple[IO[bytes], str]:
-    """Reads somebody else's binary file into memory, up to the limit, and returns it with its name.
+    """Reads a caller's binary file into memory, up to the limit, and returns it with its name.
 
     A seekable file is read from its beginning, whatever its position, which is restored; any other is read from
     where it stands. The file is not closed.

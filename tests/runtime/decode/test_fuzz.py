@@ -74,7 +74,7 @@ def seeds() -> tuple[tuple[str, bytes], ...]:
         ("TIFF", "CMYK", {"compression": "tiff_deflate"}),
         ("TIFF", "RGB", {"compression": "jpeg"}),
         ("TIFF", "1", {"compression": "group4"}),
-        ("TIFF", "F", {}),
+        ("TIFF", "I;16", {}),
         ("TIFF", "P", {"compression": "packbits", "save_all": True, "append_images": [textured("P", 9)]}),
     ]
     made = []

@@ -1,0 +1,139 @@
+"""BMP, PPM, PSD, TGA and ICO: bytes bounded by pixels, and kinds of pixels that are not read."""
+
+from __future__ import annotations
+
+import io
+import struct
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gender_classifier.runtime.decode.decode import decode
+from gender_classifier.runtime.prediction import Status
+from support.pictures import encoded, failure, png_bomb, textured
+
+BITMAP_BOMB = struct.pack("<IiiHHI", 40, 60_000, 120_000, 1, 24, 0) + bytes(60)
+
+
+@pytest.mark.parametrize("inner", [png_bomb(60_000, 60_000), BITMAP_BOMB])
+def test_bomb_inside_an_icon(inner: bytes) -> None:
+    ico = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(inner), 22) + inner
+    assert failure(ico).status is Status.TOO_LARGE
+
+
+def bmp(width: int, height: int, *, bits: int = 8, compression: int = 1, data: bytes = b"") -> bytes:
+    palette = b"".join(bytes([each, 255 - each, each // 2, 0]) for each in range(256 if bits == 8 else 0))
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(data), 0, 0, 0, 0)
+    at = 14 + len(head) + len(palette)
+    return b"BM" + struct.pack("<IHHI", at + len(data), 0, 0, at) + head + palette + data
+
+
+def test_run_lengths_of_a_bmp() -> None:
+    one_by_one = b"".join(bytes([1, each]) for each in range(64)) + b"\0\0"
+    got = decode(bmp(64, 64, data=one_by_one * 64 + b"\0\1"))
+    assert got.size == (64, 64)
+    assert got.getpixel((3, 0)) == (1, 252, 3)
+
+
+@pytest.mark.parametrize("empty", [b"\0\2\0\0", b"\0\0"], ids=["moves by nothing", "ends of lines"])
+def test_run_lengths_that_say_nothing_are_not_read_for_seconds(empty: bytes) -> None:
+    """120 MB of them kept Pillow's Python loop, and with it every thread, busy for 23 seconds."""
+    begun = time.monotonic()
+    error = failure(bmp(8, 8, data=empty * (20 << 20)))
+    assert error.status is Status.UNREADABLE
+    assert "run lengths for 8 x 8 pixels" in error.message
+    assert time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"BM" + bytes(8) + struct.pack("<II", 30, 16) + bytes(40), "BMP header type (16)"),
+        (bmp(8, 8, bits=24, compression=4, data=bytes(99)), "BMP compression (4)"),
+        (bmp(8, 8, bits=2, compression=0, data=bytes(99)), "BMP pixel depth (2)"),
+    ],
+)
+def test_a_kind_of_bmp_that_is_not_read_is_named(data: bytes, what: str) -> None:
+    error = failure(data)
+    assert error.status is Status.UNSUPPORTED_FORMAT
+    assert what in error.message
+
+
+def plain(picture: Image.Image, *, comment: bytes = b"") -> bytes:
+    samples = np.asarray(picture)
+    magic = b"P3" if picture.mode == "RGB" else b"P2"
+    lines = (b" ".join(b"%d" % each for each in row.flat) for row in samples)
+    return magic + b"\n# made by hand\n%d %d\n255\n" % picture.size + (b"\n" + comment).join(lines) + b"\n"
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("comment", [b"", b"# one in each line\n", b"#\n#\r\n"], ids=["none", "long", "empty"])
+def test_plain_ppm_with_comments(mode: str, comment: bytes) -> None:
+    picture = textured(mode)
+    assert decode(plain(picture, comment=comment)).tobytes() == picture.convert("RGB").tobytes()
+
+
+def test_plain_bitmap_without_spaces() -> None:
+    assert np.asarray(decode(b"P1\n3 2\n#c\n011\n1 0 0\n"))[:, :, 0].tolist() == [[255, 0, 0], [0, 255, 255]]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"P3\n8 8\n255\n" + b"#\n" * 500_000 + b"1 " * 192,
+        b"P2\n8 8\n255\n" + b" " * (100 << 20) + b"1 " * 64,
+        b"P6\n#" + b"a" * (100 << 20) + b"\n8 8 255\n" + bytes(192),
+        b"P6\n" + b"#\n" * 10_000_000 + b"8 8 255\n" + bytes(192),
+    ],
+    ids=["comments", "spaces", "one comment in the header", "comments in the header"],
+)
+def test_text_of_a_ppm_is_bounded_by_its_pixels(data: bytes) -> None:
+    """A megabyte of comments took 8.7 seconds, a hundred a thousand times as long."""
+    begun = time.monotonic()
+    assert failure(data).status in (Status.UNREADABLE, Status.UNSUPPORTED_FORMAT)
+    assert time.monotonic() - begun < 2
+
+
+def psd(bits: int, colour: int, channels: int, *, compression: int = 0, version: int = 1) -> bytes:
+    head = b"8BPS" + struct.pack(">H6xHIIHH", version, channels, 20, 30, bits, colour)
+    resources = struct.pack(">I", 5_000_000) + bytes(5_000_000)
+    pixels = bytes(range(200)) * (3 * channels) * max(1, bits // 8)
+    return head + bytes(4) + resources + bytes(4) + struct.pack(">H", compression) + pixels
+
+
+def test_photoshop_files_are_read_without_their_resources() -> None:
+    got = np.asarray(decode(psd(8, 3, 3)))
+    assert got.shape == (20, 30, 3)
+    assert got[0, :5, 0].tolist() == [0, 1, 2, 3, 4]
+    assert decode(psd(8, 3, 5)).tobytes() == decode(psd(8, 3, 3)).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"bits": 16, "colour": 3}, "RGB of 16 bits"), ({"bits": 32, "colour": 3}, "RGB of 32 bits"),
+        ({"bits": 8, "colour": 7}, "multichannel"), ({"bits": 8, "colour": 3, "compression": 2}, "ZIP"),
+        ({"bits": 8, "colour": 3, "version": 2}, "PSB"), ({"bits": 8, "colour": 6}, "colours of number 6"),
+    ],
+)  # fmt: skip
+def test_a_kind_of_photoshop_file_that_is_not_read_is_named(options: dict[str, Any], what: str) -> None:
+    error = failure(psd(channels=3, **options))
+    assert error.status is Status.UNSUPPORTED_FORMAT
+    assert what in error.message
+
+
+def test_floating_point_pictures_are_named() -> None:
+    error = failure(encoded(Image.new("F", (8, 8)), "PPM"))
+    assert error.status is Status.UNSUPPORTED_FORMAT
+    assert "floating-point" in error.message
+
+
+def test_a_kind_of_tga_that_is_not_read_is_named() -> None:
+    data = bytearray(encoded(textured(), "TGA"))
+    data[16] = 8  # 8 bits a pixel, but true colour
+    error = failure(io.BytesIO(bytes(data)))
+    assert error.status is Status.UNSUPPORTED_FORMAT
+    assert "TGA" in error.message
