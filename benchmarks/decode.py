@@ -35,8 +35,8 @@ from PIL import Image, ImageOps
 
 from gender_classifier.runtime import decision
 from gender_classifier.runtime.decode.decode import REDUCED_AT_LEAST, decode
-from gender_classifier.runtime.decode.jpeg import check_jpeg
-from gender_classifier.runtime.decode.opening import GuardedReader
+from gender_classifier.runtime.decode.jpeg import inspect
+from gender_classifier.runtime.decode.reader import GuardedReader
 from gender_classifier.runtime.options import Limits
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def scans(side: int) -> None:
     for label, progressive in (("one scan", False), ("progressive", True)):
         buffer = io.BytesIO()
         noise.convert("RGB").save(buffer, "JPEG", quality=92, progressive=progressive)
-        look = partial(check_jpeg, GuardedReader(buffer), noise.size, "", WIDE)
+        look = partial(inspect, GuardedReader(buffer, reads=1 << 20), "", WIDE)
         ways = [seconds(run, 7)[1] * 1000 for run in (look, partial(decode, buffer.getvalue()))]
         print(f"JPEG, {label}: looking for scans {ways[0]:.3f} ms, all {ways[1]:.0f} ms", flush=True)
 

@@ -95,6 +95,21 @@ def tiff(entries: list[tuple[int, int, int, int]], tail: bytes = b"") -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, len(basic)) + directory + bytes(4) + tail
 
 
+def sequential(
+    components: int, scans: list[tuple[int, ...]], size: tuple[int, int] = (64, 64), frame: int = 0xC1
+) -> bytes:
+    """Returns a sequential JPEG of scans without data, each of some of the components."""
+    segment = lambda kind, data: b"\xff" + bytes([kind]) + struct.pack(">H", len(data) + 2) + data  # noqa: E731
+    codes = bytes([0, 3, *[0] * 14]) + bytes([0, 1, 2])
+    return (
+        b"\xff\xd8" + segment(0xDB, b"\0" + b"\1" * 64) + segment(0xC4, b"\0" + codes) + segment(0xC4, b"\x10" + codes)
+        + segment(frame, struct.pack(">BHHB", 8, size[1], size[0], components)
+                  + b"".join(bytes([number + 1, 0x11, 0]) for number in range(components)))
+        + b"".join(segment(0xDA, bytes([len(scan)]) + b"".join(bytes([c, 0]) for c in scan) + b"\0\x3f\0")
+                   for scan in scans) + b"\xff\xd9"
+    )  # fmt: skip
+
+
 MEASURE = """
 import json, sys, time
 from gender_classifier.runtime.decode.decode import decode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,19 @@ from gender_classifier.runtime.decode.costs import MOST_PIXELS
 from gender_classifier.runtime.decode.decode import decode
 from gender_classifier.runtime.options import Limits
 from gender_classifier.runtime.prediction import Status
-from support.pictures import SECONDS, WHOLE, child_decodes, encoded, failure, png_bomb, textured
+from support.pictures import (
+    GREY,
+    SECONDS,
+    WHOLE,
+    child_decodes,
+    encoded,
+    failure,
+    jpeg_with_scans,
+    png_bomb,
+    sequential,
+    textured,
+    with_size,
+)
 
 
 @pytest.mark.parametrize(("format_name", "mode", "options"), WHOLE)
@@ -118,3 +131,49 @@ def test_a_long_side_counts_for_pictures_and_arrays_too() -> None:
     assert failure(Image.new("L", (longest(1) + 1, 1))).status is Status.TOO_LARGE
     # A side that a JPEG may have costs nothing extra, whatever the limit.
     assert decode(Image.new("L", (65_535, 1)), Limits(max_pixels=65_535)).size == (65_535, 1)
+
+
+TELEPHONES = [(12_000, 9_000), (16_320, 12_240)]
+"""108 and 200 megapixels, as telephones write them."""
+
+
+@pytest.mark.parametrize("size", TELEPHONES)
+def test_telephones_of_200_megapixels_are_read_by_default(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As baseline JPEG, which takes 4 bytes a pixel; what takes more is held to fewer pixels."""
+
+    def reached(*_args: object) -> None:
+        raise ValueError("pixels would be decoded")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", reached)
+    for components in (1, 3):
+        assert "would be decoded" in failure(sequential(components, [(1, 2, 3)[:components]], size, frame=0xC0)).message
+    others = [sequential(4, [(1, 2, 3, 4)], size), with_size(jpeg_with_scans(GREY, 0), *size), png_bomb(*size)]
+    for data in others:
+        error = failure(data)
+        assert error.status is Status.TOO_LARGE
+        assert f"{size[0]} x {size[1]} pixels, more than the {MOST_PIXELS:,} allowed for its kind" in error.message
+        assert "would be decoded" in failure(data, Limits(max_pixels=3 * Limits.max_pixels)).message
+
+
+def test_a_lower_limit_means_what_it_says() -> None:
+    """Whatever its kind: what counts by default is not charged again."""
+    for name in ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "TGA"):
+        assert decode(encoded(textured(), name), Limits(max_pixels=160 * 120)).size == (160, 120)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("turned", "most"), [(False, 4.5), (True, 8.5)])
+def test_the_largest_photograph_takes_what_the_page_says(turned: bool, most: float, tmp_path: Path) -> None:
+    width, height = TELEPHONES[-1]
+    data = sequential(3, [(1, 2, 3)], (width, height), frame=0xC0)
+    exif = Image.Exif()
+    exif[0x0112] = 6 if turned else 1
+    body = exif.tobytes()
+    path = tmp_path / "large.jpg"
+    path.write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + data[2:])
+    status, seconds, peak = child_decodes(path)
+    assert status == "ok"
+    assert peak < most * width * height
+    assert seconds < 1.5 * SECONDS

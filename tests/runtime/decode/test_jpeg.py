@@ -14,7 +14,18 @@ from gender_classifier.runtime.decode.decode import decode
 from gender_classifier.runtime.errors import ImageError
 from gender_classifier.runtime.options import Limits
 from gender_classifier.runtime.prediction import Status
-from support.pictures import GREY, SCANS, SECONDS, child_decodes, encoded, failure, jpeg_with_scans, textured, with_size
+from support.pictures import (
+    GREY,
+    SCANS,
+    SECONDS,
+    child_decodes,
+    encoded,
+    failure,
+    jpeg_with_scans,
+    sequential,
+    textured,
+    with_size,
+)
 
 
 def mpo(jpeg: bytes) -> bytes:
@@ -85,24 +96,11 @@ def test_the_frame_of_many_scans_cannot_hide_behind_junk() -> None:
     assert failure(data[:2] + tables * 2_000 + data[2:]).status is Status.UNREADABLE
 
 
-def sequential(components: int, scans: list[tuple[int, ...]], size: int = 64, frame: int = 0xC1) -> bytes:
-    """Returns a sequential JPEG of scans without data, each of some of the components."""
-    segment = lambda kind, data: b"\xff" + bytes([kind]) + struct.pack(">H", len(data) + 2) + data  # noqa: E731
-    codes = bytes([0, 3, *[0] * 14]) + bytes([0, 1, 2])
-    return (
-        b"\xff\xd8" + segment(0xDB, b"\0" + b"\1" * 64) + segment(0xC4, b"\0" + codes) + segment(0xC4, b"\x10" + codes)
-        + segment(frame, struct.pack(">BHHB", 8, size, size, components)
-                  + b"".join(bytes([number + 1, 0x11, 0]) for number in range(components)))
-        + b"".join(segment(0xDA, bytes([len(scan)]) + b"".join(bytes([c, 0]) for c in scan) + b"\0\x3f\0")
-                   for scan in scans) + b"\xff\xd9"
-    )  # fmt: skip
-
-
 def test_a_sequential_jpeg_of_several_scans_counts_too() -> None:
     assert decode(sequential(3, [(1,), (2,), (3,)])).size == (64, 64)
     assert failure(sequential(3, [(1,), (2,)] * 300)).status is Status.UNREADABLE
-    assert failure(sequential(4, [(1, 2, 3)] * 100, 9400)).status is Status.TOO_LARGE
-    assert failure(sequential(3, [(1,), (2,), (3,)] * 10, 9400, frame=0xC9)).status is Status.TOO_LARGE
+    assert failure(sequential(4, [(1, 2, 3)] * 100, (9400, 9400))).status is Status.TOO_LARGE
+    assert failure(sequential(3, [(1,), (2,), (3,)] * 10, (9400, 9400), frame=0xC9)).status is Status.TOO_LARGE
 
 
 @pytest.mark.parametrize("options", [{}, {"quality": 95, "subsampling": 0}], ids=["4:2:0", "4:4:4"])
