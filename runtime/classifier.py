@@ -7,7 +7,9 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, cast
 
 import numpy as np
@@ -15,12 +17,21 @@ import numpy as np
 from . import decision
 from .bundle import locate
 from .bundle.bundle import Bundle, is_bundle
-from .errors import DetectorNotFoundError, ImageError, Notice, OptionError, first_line
+from .errors import (
+    BundleError,
+    DetectorError,
+    DetectorNotFoundError,
+    ImageError,
+    ModelNotFoundError,
+    Notice,
+    OptionError,
+    first_line,
+)
 from .identity import identity_of
 from .inputs import requests, unwrapped
 from .log import logger
 from .network import Network
-from .options import Options
+from .options import Faces, Options
 from .pipeline import Pipeline, Prepared, Region, batched, ordered_map
 from .prediction import Person, Prediction, Status
 from .threads import available_cpus
@@ -277,9 +288,10 @@ class Classifier:
         ]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A bundle made in memory from somebody else's files has no bundle.json to come back from.
+        # A bundle made in memory from the files of a folder has no bundle.json to come back from.
         source = str(self.bundle.path) if is_bundle(self.bundle.path) else self.bundle
-        return (_restore, (source, self.options, self.notices))
+        identities = (identity_of(self.bundle, self.options, None), self.identity)
+        return (_restore, (source, self.manifest.name, self.options, self.notices, identities))
 
     def __repr__(self) -> str:
         return f"<Classifier {self.manifest.name} {self.variant} on {self.providers[0]}>"
@@ -288,15 +300,44 @@ class Classifier:
 _FROM_PICKLE = threading.Lock()
 
 
-def _restore(source: str | Bundle, options: Options, notices: tuple[Notice, ...]) -> Classifier:
+def _restore(
+    source: str | Bundle, name: str, options: Options, notices: tuple[Notice, ...], identities: tuple[str, str]
+) -> Classifier:
+    """Makes a classifier from its pickle: the model of that name and identity, wherever it is on this machine.
+
+    Raises:
+        ModelNotFoundError: If it is not there.
+        BundleError: If it cannot be used.
+        DetectorError: If the face detector here is another one.
+    """
+    if isinstance(options.faces, Faces) and options.faces.detector and not Path(options.faces.detector).is_file():
+        options = replace(options, faces=replace(options.faces, detector=None))
     with _FROM_PICKLE:  # several workers of one process unpickling at once would each hash the file
         if isinstance(source, Bundle):
             source.verify()
             classifier = Classifier(source, options)
         else:
-            classifier = Classifier(Bundle.open(source, variant=options.variant), options)
+            classifier = Classifier(_same_bundle(source, name, options, identities[0]), options)
+    if classifier.identity != identities[1]:
+        raise DetectorError(
+            f"The pickled classifier {identities[1]} finds faces with a detector that is not the one here; "
+            "its answers would be others."
+        )
     classifier.notices = notices
     return classifier
+
+
+def _same_bundle(path: str, name: str, options: Options, identity: str) -> Bundle:
+    """Returns the bundle at a path, or of a name, that gives the same answers; the path is only where it was."""
+    for where in (Path(path), name):
+        try:
+            bundle = Bundle.open(locate.find(where), variant=options.variant)
+        except (BundleError, ModelNotFoundError):
+            continue
+        # What the options do to an answer is the same on both sides; the detector is compared later.
+        if identity_of(bundle, options, None) == identity:
+            return bundle
+    raise ModelNotFoundError(f"The model {identity} of this pickle is not here: neither at {path} nor by its name.")
 
 
 class _Load(Protocol[P]):
