@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import analyse, candidates, cli, readme
+from . import analyse, candidates, cli, modules, readme
 from .blocks import ROOT, Makers, render
 
 DOCUMENTS = ("*.md", "docs/*.md")
-MAKERS: Makers = analyse.MAKERS | candidates.MAKERS | cli.MAKERS | readme.MAKERS
+MAKERS: Makers = analyse.MAKERS | candidates.MAKERS | cli.MAKERS | modules.MAKERS | readme.MAKERS
 
 
 def main(words: list[str] | None = None) -> int:
