@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
+from sklearn.metrics import confusion_matrix
 
 from .intervals import Estimate, bootstrap, difference, mean_of, stratified_weights, wilson
 
@@ -195,24 +195,19 @@ def _by_class(estimates: list[Estimate]) -> dict[str, dict[str, float | int | No
 
 
 def _roc_auc(answers: Answers, weights: npt.NDArray[np.float64]) -> Estimate:
-    """ROC AUC by scikit-learn; the resamples by the weighted rank statistic, all at once."""
-    positive = (answers.truth == 0).astype(float)
-    value = float(roc_auc_score(positive, answers.probability))
+    """Area under the ROC curve: how often a woman's probability of ``female`` is above a man's; ties count half."""
 
     def statistic(w: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         tp, fp = _ladder(answers, w)
-        # Area under the ladder of (false, true) positive rates, by trapezoids: ties count one half.
         area = (np.diff(fp, axis=1) * (tp[:, 1:] + tp[:, :-1]) / 2).sum(axis=1)
         result: npt.NDArray[np.float64] = area / (tp[:, -1] * fp[:, -1])
         return result
 
-    spread = bootstrap(statistic, weights)
-    return Estimate(value, spread.low, spread.high, len(answers))
+    return bootstrap(statistic, weights)
 
 
 def _average_precision(answers: Answers, weights: npt.NDArray[np.float64]) -> Estimate:
-    positive = (answers.truth == 0).astype(float)
-    value = float(average_precision_score(positive, answers.probability))
+    """Mean of the precisions at each threshold, weighted by the recall that the threshold adds."""
 
     def statistic(w: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         tp, fp = _ladder(answers, w)
@@ -221,8 +216,7 @@ def _average_precision(answers: Answers, weights: npt.NDArray[np.float64]) -> Es
         result: npt.NDArray[np.float64] = (np.diff(tp, axis=1) * precision).sum(axis=1) / tp[:, -1]
         return result
 
-    spread = bootstrap(statistic, weights)
-    return Estimate(value, spread.low, spread.high, len(answers))
+    return bootstrap(statistic, weights)
 
 
 def _ladder(
