@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..runtime.bundle.bundle import sha256_of
+from ..runtime.bundle.files import digest_of, read_bounded, sha256_of
+from ..runtime.bundle.hub import look_up
+from ..runtime.bundle.hub_cache import COMMIT, is_hub_id
+from ..runtime.bundle.locate import expanded, is_folder
 from ..runtime.bundle.manifest import Decision, Source
-from ..runtime.errors import ManifestError
+from ..runtime.bundle.onnx_folder import licence_in
+from ..runtime.bundle.strict_json import JSONFormatError, build, parse
 from . import hub, security
 from .errors import CheckpointError
 
@@ -54,27 +56,29 @@ def open_checkpoint(model: str, revision: str | None = None, *, cache_dir: Path 
 
     Raises:
         CheckpointError: If a file is missing or broken, or the weights are pickled.
-        DownloadError: If the Hub does not give the model.
+        HubError: If the Hub does not give the model.
     """
-    folder = Path(model).expanduser()
-    if folder.is_dir():
+    folder = expanded(model)
+    if is_folder(folder):
         if revision is not None:
             raise CheckpointError(f"{folder} is a folder on this machine; a revision belongs to a model on the Hub.")
         return _read(folder, None)
-    if not hub.is_hub_id(model):
-        raise CheckpointError(f"There is no checkpoint folder {model}, and it is no Hub model of the form ORG/NAME.")
+    if not is_hub_id(model):
+        raise CheckpointError(
+            f"There is no checkpoint folder {model}, and it is not a model on the Hub, which would be called ORG/NAME."
+        )
     if revision is None and model == DEFAULT_MODEL:
         revision = DEFAULT_REVISION
-    if revision is not None and hub.is_revision(revision):
-        found = hub.cached(model, revision, cache_dir=cache_dir)
+    if revision is not None and COMMIT.fullmatch(revision):
+        found = hub.cached(model, revision, cache=cache_dir)
         if found is not None:
-            _say(f"{model} at revision {revision} is in the Hub's cache")
-            return _read(found, Source("hub", model, revision=revision, license=_licence(found)))
-    commit, files, licence = hub.resolve(model, revision)
-    _say(f"{model} is at revision {commit}")
+            _say(f"{model} at revision {revision} is in the Hugging Face cache")
+            return _read(found, Source("hub", model, revision=revision))
+    repository = look_up(model, revision)
+    _say(f"{model} is at revision {repository.commit}")
     _say("downloading")
-    folder = hub.download(model, commit, files, cache_dir=cache_dir)
-    return _read(folder, Source("hub", model, revision=commit, license=licence))
+    folder = hub.bring(repository, cache=cache_dir)
+    return _read(folder, Source("hub", model, revision=repository.commit, license=repository.license))
 
 
 def _say(text: str) -> None:
@@ -87,9 +91,10 @@ def _read(folder: Path, source: Source | None) -> Checkpoint:
     config = read_json(folder / "config.json")
     security.check_config(config, str(folder / "config.json"))
     weights = security.weight_files([path.name for path in folder.iterdir()], str(folder))
+    security.check_index(folder, weights)
     processor_file, processor_config = _processor(folder, config)
     card_file = next((name for name in _CARDS if (folder / name).is_file()), None)
-    card = None if card_file is None else (folder / card_file).read_text(encoding="utf-8", errors="replace")
+    card = None if card_file is None else _read_text(folder / card_file).decode("utf-8", errors="replace")
     decision = _decision(folder)
     if source is None:
         used = ["config.json", *weights]
@@ -97,9 +102,10 @@ def _read(folder: Path, source: Source | None) -> Checkpoint:
         source = Source(
             "local",
             folder.resolve().name,
-            digest=_digest(folder, used),
-            license=_front_matter(card).get("license"),
+            digest=digest_of({name: sha256_of(folder / name) for name in used}),
         )
+    if source.license is None:
+        source = replace(source, license=licence_in(card))
     return Checkpoint(folder, source, config, processor_config, card, decision)
 
 
@@ -124,13 +130,9 @@ def _decision(folder: Path) -> Decision:
     path = folder / "decision.json"
     if not path.is_file():
         return Decision()
-    data = read_json(path)
-    unknown = sorted(set(data) - {"temperature", "thresholds", "provenance"})
-    if unknown:
-        raise CheckpointError(f"{path} has an unknown field: {', '.join(unknown)}.")
     try:
-        return Decision(**data)
-    except (ManifestError, TypeError) as error:
+        return build(Decision, read_json(path))
+    except JSONFormatError as error:
         raise CheckpointError(f"{path} cannot be used: {error}.") from error
 
 
@@ -141,32 +143,18 @@ def read_json(path: Path) -> dict[str, Any]:
         CheckpointError: If the file is missing, unreadable, or holds something else.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path.parent} has no {path.name}; it is no transformers checkpoint.") from None
-    except (OSError, ValueError) as error:
+        data = parse(_read_text(path))
+    except JSONFormatError as error:
         raise CheckpointError(f"{path} cannot be read: {error}.") from error
     if not isinstance(data, dict):
-        raise CheckpointError(f"{path} holds no JSON object.")
+        raise CheckpointError(f"{path} does not hold a JSON object.")
     return data
 
 
-def _digest(folder: Path, names: list[str]) -> str:
-    """One sha256 over the files a bundle depends on: each line is a file's own sha256, two spaces, its name."""
-    lines = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in sorted(set(names)))
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def _licence(folder: Path) -> str | None:
-    card = folder / "README.md"
-    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
-    return _front_matter(text).get("license")
-
-
-def _front_matter(card: str | None) -> dict[str, str]:
-    """Reads the simple ``key: word`` lines of a model card's YAML block."""
-    if card is None or not card.startswith("---"):
-        return {}
-    block = card[3:].split("\n---", 1)[0]
-    pairs = (line.split(":", 1) for line in block.splitlines() if ":" in line and not line.startswith((" ", "-")))
-    return {key.strip(): value.strip().strip("'\"") for key, value in pairs if value.strip()}
+def _read_text(path: Path) -> bytes:
+    try:
+        return read_bounded(path)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path.parent} has no {path.name}; it is not a transformers checkpoint.") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error

@@ -6,10 +6,8 @@ from ..runtime.errors import ClassifierError
 
 __all__ = [
     "CheckpointError",
-    "DownloadError",
     "ExportError",
     "ParityError",
-    "PublishError",
     "UnsupportedArchitectureError",
 ]
 
@@ -22,17 +20,9 @@ class CheckpointError(ExportError, ValueError):
     """The checkpoint lacks something, or holds something that is not loaded on principle (pickled weights)."""
 
 
-class DownloadError(ExportError):
-    """The Hub could not be asked, does not have the model, or does not give it to this user."""
-
-
 class UnsupportedArchitectureError(ExportError, ValueError):
     """The network cannot be written as ONNX with ``pixel_values`` in and ``logits`` out."""
 
 
 class ParityError(ExportError):
     """The ONNX model does not give the answers of the original."""
-
-
-class PublishError(ExportError):
-    """The bundle could not be written or put in place."""

@@ -11,8 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..runtime.bundle import locate
+from ..runtime.bundle import locate, origin
 from ..runtime.bundle.manifest import Architecture, Framing, Manifest, ModelIO, ProcessorRecord
+from ..runtime.bundle.store import publish, staged
 from ..runtime.errors import OptionError
 from ..runtime.labels import read_head
 from .checkpoint import DEFAULT_MODEL, open_checkpoint
@@ -107,7 +108,6 @@ def export_model(model: str | Path = DEFAULT_MODEL, options: ExportOptions | Non
         raise TypeError("give either options or its fields by name, not both")
     chosen = options or ExportOptions(**named)
     check_environment()
-    from .publish import publish, staged
 
     checkpoint = open_checkpoint(str(model), chosen.revision, cache_dir=chosen.cache_dir)
     name = chosen.name or checkpoint.source.repository.rsplit("/", 1)[-1]
@@ -116,6 +116,8 @@ def export_model(model: str | Path = DEFAULT_MODEL, options: ExportOptions | Non
     with staged(target) as stage:
         manifest = _build(checkpoint, draft, stage, chosen)
         with step(f"publishing {target}"):
+            if manifest.source.revision is not None and target.parent in locate.search_path():
+                origin.record(stage, target, manifest.source.repository, manifest.source.revision)
             publish(stage, target)
     from .card import variants_table
 

@@ -7,7 +7,7 @@ from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from ..runtime.bundle.bundle import sha256_of
+from ..runtime.bundle.files import sha256_of
 from ..runtime.bundle.manifest import MANIFEST_NAME, FileRecord, Manifest, Parity, Variant
 from ..runtime.decode.decode import decode
 from . import parity, quantize

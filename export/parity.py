@@ -47,7 +47,7 @@ class Comparison:
 def classifier_for(folder: Path, variant: str) -> Classifier:
     """Loads one variant as a user would, but without reduced-scale decoding and without looking for faces."""
     options = Options(variant=variant, exact=True, faces=False)
-    return Classifier(Bundle.open(folder, variant=variant), options)
+    return Classifier(Bundle.open(folder), options)
 
 
 def prepare(classifier: Classifier, pictures: Sequence[Path]) -> NDArray[np.float32]:

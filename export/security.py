@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+from ..runtime.bundle.files import read_bounded
+from ..runtime.bundle.strict_json import JSONFormatError, excerpt, parse
 from .errors import CheckpointError, ExportError
 
-__all__ = ["check_config", "check_environment", "weight_files"]
+__all__ = ["check_config", "check_environment", "check_index", "weight_files"]
 
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
+_MOST_LABELS = 100_000
 _ATTENTION_KEYS = frozenset({"attn_implementation", "_attn_implementation"})
 _ATTENTION_WORDS = frozenset({None, "eager", "sdpa", "flash_attention_2", "flex_attention"})
 
@@ -34,12 +38,15 @@ def check_environment() -> None:
 
 
 def check_config(config: Mapping[str, Any], where: str = "config.json") -> None:
-    """Refuses a configuration that names attention code, at any depth.
+    """Refuses a configuration that names attention code, or more labels than memory has room for, at any depth.
 
     Raises:
         CheckpointError: If it does; the message names the key.
     """
     for key, value in config.items():
+        if key == "num_labels" and value is not None and not (isinstance(value, int) and 0 <= value <= _MOST_LABELS):
+            # transformers makes a name for each.
+            raise CheckpointError(f"{where} sets num_labels to {excerpt(value)}, not a number up to {_MOST_LABELS}.")
         known = not isinstance(value, (dict, list)) and value in _ATTENTION_WORDS
         if key == "_attn_implementation_internal" or (key in _ATTENTION_KEYS and not known):
             raise CheckpointError(
@@ -49,6 +56,34 @@ def check_config(config: Mapping[str, Any], where: str = "config.json") -> None:
         for inner in value if isinstance(value, list) else [value]:
             if isinstance(inner, Mapping):
                 check_config(inner, where)
+
+
+def check_index(folder: Path, weights: tuple[str, ...]) -> None:
+    """Refuses an index that sends transformers to other files than the checkpoint's safetensors.
+
+    It may name a pickle, which would be loaded as one, or a file outside the checkpoint.
+
+    Args:
+        folder: The checkpoint.
+        weights: What :func:`weight_files` returned.
+
+    Raises:
+        CheckpointError: If it does, or cannot be read.
+    """
+    if _INDEX not in weights:
+        return
+    try:
+        index = parse(read_bounded(folder / _INDEX, 64 << 20))
+    except (OSError, JSONFormatError) as error:
+        raise CheckpointError(f"{folder / _INDEX} cannot be read: {error}.") from error
+    places = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(places, dict) or not places:
+        raise CheckpointError(f"{folder / _INDEX} does not say where the weights are.")
+    strange = sorted({excerpt(place) for place in places.values() if place not in weights[1:]})
+    if strange:
+        raise CheckpointError(
+            f"{folder / _INDEX} names {', '.join(strange[:5])}, where only the safetensors beside it may stand."
+        )
 
 
 def weight_files(names: Iterable[str], where: str) -> tuple[str, ...]:

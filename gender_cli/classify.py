@@ -9,9 +9,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..runtime.errors import ClassifierError, DetectorNotFoundError, ImageError, Notice
+from ..runtime.errors import ClassifierError, ImageError, Notice
 from ..runtime.options import from_flat
 from ..runtime.prediction import Prediction, Status
+from .advice import explained
 from .inputs import STDIN, expand
 from .interrupt import ending_at_once
 from .output import make_writer
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ..runtime.classifier import Classifier
     from .inputs import Item
 
-__all__ = ["DISCLAIMER", "explained", "load_classifier", "predictions", "run"]
+__all__ = ["DISCLAIMER", "load_classifier", "predictions", "run"]
 
 DISCLAIMER = {
     "en": "A guess at how a person looks, not at who they are; it can be wrong.",
@@ -47,15 +48,8 @@ NOTICES = {
 
 
 def load_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Turns the shared model options into keyword arguments of :func:`runtime.load`, the model among them.
-
-    Raises:
-        ClassifierError: If the model named is in somebody else's layout and cannot be used.
-    """
-    from ..runtime.bundle.onnx_folder import open_model
-
-    model = open_model(arguments.model, variant=arguments.variant)
-    return {"model": model, **vars(from_flat(vars(arguments)))}
+    """Turns the shared model options into keyword arguments of :func:`runtime.load`, the model among them."""
+    return {"model": arguments.model, **vars(from_flat(vars(arguments)))}
 
 
 def load_classifier(arguments: argparse.Namespace, *, optimize: bool = True) -> Classifier:
@@ -74,13 +68,6 @@ def load_classifier(arguments: argparse.Namespace, *, optimize: bool = True) -> 
         for notice in classifier.notices:
             say(NOTICES[notice])
     return classifier
-
-
-def explained(error: ClassifierError) -> str:
-    """Returns an error's sentence, with the command that helps where there is one."""
-    if isinstance(error, DetectorNotFoundError):
-        return f"{error} To install one: gender-classifier models add-detector"
-    return str(error)
 
 
 def predictions(

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -60,18 +59,15 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 def print_version(arguments: argparse.Namespace) -> int:
     """Prints package, model and onnxruntime, without loading any of them."""
     from .. import runtime
-    from ..runtime.bundle import locate
-    from ..runtime.bundle.manifest import MANIFEST_NAME, Manifest
+    from ..runtime.bundle.bundle import read_manifest
+    from ..runtime.bundle.resolve import folder_of
     from ..runtime.errors import ClassifierError
-    from .models.listing import added_from
 
-    named = arguments.model or os.environ.get(locate.MODEL_VARIABLE)
     try:
-        path = (added_from(named) if named else None) or locate.locate(arguments.model).path
-        manifest = Manifest.from_json((path / MANIFEST_NAME).read_text(encoding="utf-8"))
+        manifest = read_manifest(folder_of(arguments.model))
         revision = manifest.source.revision or manifest.source.digest or ""
         model = f"{manifest.name} ({manifest.source.repository} {revision[:12]})"
-    except (ClassifierError, OSError) as error:
+    except ClassifierError as error:
         model = f"none ({error})"
     print(f"gender-classifier {runtime.__version__}\nmodel {model}\nonnxruntime {_engine()}")  # noqa: T201
     return 0

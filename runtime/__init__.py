@@ -20,26 +20,27 @@ from .errors import (
     DetectorError,
     DetectorNotFoundError,
     EngineError,
+    HubError,
     ImageError,
     ManifestError,
     ModelNotFoundError,
     Notice,
     OptionError,
     ProviderUnavailableError,
+    StoreError,
     UnsupportedHeadError,
     UnsupportedProcessorError,
     VariantNotFoundError,
 )
 from .options import Faces, Limits, Options
 from .prediction import MIXED, UNCERTAIN, Person, Prediction, Status
+from .version import __version__
 
 if TYPE_CHECKING:
     from .bundle.bundle import Bundle
     from .bundle.manifest import Manifest
     from .classifier import Classifier, load
     from .faces.detector import Face
-
-__version__ = "0.1.0"
 
 __all__ = [
     "MIXED",
@@ -54,6 +55,7 @@ __all__ = [
     "EngineError",
     "Face",
     "Faces",
+    "HubError",
     "ImageError",
     "Limits",
     "Manifest",
@@ -66,6 +68,7 @@ __all__ = [
     "Prediction",
     "ProviderUnavailableError",
     "Status",
+    "StoreError",
     "UnsupportedHeadError",
     "UnsupportedProcessorError",
     "VariantNotFoundError",

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, cast
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, cast
 import numpy as np
 
 from . import decision
-from .bundle import locate
 from .bundle.bundle import Bundle, is_bundle
+from .bundle.locate import find
+from .bundle.resolve import open_model
 from .errors import (
     BundleError,
     DetectorError,
@@ -331,7 +332,9 @@ def _same_bundle(path: str, name: str, options: Options, identity: str) -> Bundl
     """Returns the bundle at a path, or of a name, that gives the same answers; the path is only where it was."""
     for where in (Path(path), name):
         try:
-            bundle = Bundle.open(locate.find(where), variant=options.variant)
+            bundle = Bundle.open(find(where))
+            with bundle.opened_variant(options.variant):
+                pass
         except (BundleError, ModelNotFoundError):
             continue
         # What the options do to an answer is the same on both sides; the detector is compared later.
@@ -360,19 +363,37 @@ def _takes(options: Callable[P, Options]) -> Callable[[Callable[..., Classifier]
     return decorate
 
 
-@_takes(Options)
-def load(model: str | os.PathLike[str] | Bundle | None = None, **options: Any) -> Classifier:
+@dataclass(frozen=True, kw_only=True)
+class _Keywords(Options):
+    """What ``load`` takes besides the model: which commit of it, whether the network may be asked, and the options."""
+
+    revision: str | None = None
+    download: bool = False
+
+
+@_takes(_Keywords)
+def load(
+    model: str | os.PathLike[str] | Bundle | None = None,
+    *,
+    revision: str | None = None,
+    download: bool = False,
+    **options: Any,
+) -> Classifier:
     """Loads a model.
 
     Args:
-        model: Name or folder of a bundle, or an opened one. By default: ``GENDER_CLASSIFIER_MODEL``, else an exported
-            bundle in ``models/``, else the built-in one.
+        model: Name or folder of a bundle, or an opened one; a folder in the Hub's ONNX layout; or ``ORG/NAME``, which
+            was added, or is in the Hugging Face cache (it is used where it lies). By default:
+            ``GENDER_CLASSIFIER_MODEL``, else an exported bundle in ``models/``, else the built-in one.
+        revision: Commit, branch or tag of ``ORG/NAME``; the one that is here unless given.
+        download: Whether a model ``ORG/NAME`` that is not here may be brought from the Hub.
         **options: Fields of :class:`Options`, each with its default.
 
     Returns:
         A classifier, ready for use.
 
     Raises:
+        HubError: If the model could not be downloaded.
         ModelNotFoundError: If there is no such model, or faces are asked for and no detector is installed.
         BundleError: If the bundle is broken, was changed, or holds no such variant.
         ProviderUnavailableError: If the provider is not available.
@@ -382,6 +403,6 @@ def load(model: str | os.PathLike[str] | Bundle | None = None, **options: Any) -
     told = Options(**options)
     if isinstance(model, Bundle):
         return Classifier(model, told)
-    located = locate.locate(model)
-    notices = (Notice.BUILTIN_MODEL,) if located.is_fallback else ()
-    return Classifier(Bundle.open(located.path, variant=told.variant), told, notices=notices)
+    opened = open_model(model, revision=revision, variant=told.variant, download=download)
+    notices = (Notice.BUILTIN_MODEL,) if opened.is_fallback else ()
+    return Classifier(opened.bundle, told, notices=notices)

@@ -22,12 +22,16 @@ __all__ = [
     "DetectorError",
     "DetectorNotFoundError",
     "EngineError",
+    "HubError",
     "ImageError",
     "ManifestError",
     "ModelNotFoundError",
+    "NotABundleError",
     "Notice",
     "OptionError",
     "ProviderUnavailableError",
+    "StoreError",
+    "UnknownLabelsError",
     "UnsupportedHeadError",
     "UnsupportedProcessorError",
     "VariantNotFoundError",
@@ -43,11 +47,23 @@ class OptionError(ClassifierError, ValueError):
 
 
 class ModelNotFoundError(ClassifierError, FileNotFoundError):
-    """No bundle under that name or path."""
+    """No bundle under that name or path.
+
+    Attributes:
+        repository: ``ORG/NAME`` of the model on the Hub that was asked for, if it was one.
+    """
+
+    def __init__(self, message: str, *, repository: str | None = None) -> None:
+        super().__init__(message)
+        self.repository = repository
 
     def __str__(self) -> str:
         # FileNotFoundError would otherwise show its (errno, strerror) pair.
         return str(self.args[0]) if self.args else ""
+
+
+class NotABundleError(ModelNotFoundError):
+    """A folder is there, and holds no model."""
 
 
 class DetectorNotFoundError(ModelNotFoundError):
@@ -75,7 +91,11 @@ class UnsupportedProcessorError(BundleError):
 
 
 class UnsupportedHeadError(BundleError):
-    """The model's head is no single-label classification (regression, several attributes, other outputs)."""
+    """The model's head is not a single-label classification (regression, several attributes, other outputs)."""
+
+
+class UnknownLabelsError(UnsupportedHeadError):
+    """What the model's own labels mean is not known, and a label map would say it."""
 
 
 class DetectorError(ClassifierError, ValueError):
@@ -88,6 +108,20 @@ class EngineError(ClassifierError, ImportError):
 
 class ProviderUnavailableError(ClassifierError, ValueError):
     """The execution provider asked for is not part of this onnxruntime, or did not come up."""
+
+
+class HubError(ClassifierError, OSError):
+    """The Hub could not be asked, does not have the files, or does not give them to this user."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class StoreError(ClassifierError, OSError):
+    """A model's folder could not be written, replaced or removed."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
 
 
 class ImageError(ClassifierError, OSError):

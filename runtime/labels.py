@@ -6,10 +6,10 @@ It imports nothing heavy: the command line reads it to build its help.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from .errors import OptionError, UnsupportedHeadError
+from .errors import OptionError, UnknownLabelsError, UnsupportedHeadError
 
 if TYPE_CHECKING:
     from .bundle.manifest import Label
@@ -39,6 +39,7 @@ _WORDS: tuple[tuple[str, frozenset[str]], ...] = (
 # Words that say nothing about gender and may stand beside one of the above. Anything else makes a label unknown:
 # "male child" or "not female" must not pass for "male" and "female".
 _NEUTRAL = frozenset({"face", "human", "person", "portrait", "random"})
+_MOST_LABELS = 1000  # names are made for so many at most, only to say that they are not two
 _ATTRIBUTES = frozenset({"age", "ages", "gender", "sex", "year", "years"})
 
 
@@ -70,11 +71,11 @@ def raw_labels(id2label: Mapping[Any, str]) -> tuple[str, ...]:
         by_index = {int(key): str(label) for key, label in id2label.items()}
     except (TypeError, ValueError):
         raise UnsupportedHeadError(
-            f"id2label has the keys {', '.join(map(repr, id2label))}; they must be whole numbers"
+            f"id2label has the keys {_quoted(list(id2label))}; they must be whole numbers"
         ) from None
     if sorted(by_index) != list(range(len(id2label))):
         raise UnsupportedHeadError(
-            f"id2label has the keys {', '.join(map(repr, id2label))}; they must count up from 0 without a gap"
+            f"id2label has the keys {_quoted(list(id2label))}; they must count up from 0 without a gap"
         )
     return tuple(by_index[index] for index in range(len(by_index)))
 
@@ -101,9 +102,9 @@ def meanings(id2label: Mapping[Any, str], label_map: Mapping[str, str] | None = 
     given = dict(label_map or {})
     for raw, meaning in given.items():
         if raw not in raws:
-            raise OptionError(f"--label-map names {raw!r}, which is not among the model's labels: {_quoted(raws)}")
+            raise OptionError(f"The label map names {raw!r}, which is not among the model's labels: {_quoted(raws)}")
         if meaning not in (FEMALE, MALE):
-            raise OptionError(f"--label-map gives {raw!r} the meaning {meaning!r}; it must be {FEMALE} or {MALE}")
+            raise OptionError(f"The label map gives {raw!r} the meaning {meaning!r}; it must be {FEMALE} or {MALE}")
     found = [given.get(raw) or meaning_of(raw) for raw in raws]
     if len(raws) != 2:
         raise UnsupportedHeadError(
@@ -118,10 +119,10 @@ def meanings(id2label: Mapping[Any, str], label_map: Mapping[str, str] | None = 
         )
     unknown = [raw for raw, meaning in zip(raws, found, strict=True) if meaning is None]
     if unknown:
-        raise UnsupportedHeadError(
+        raise UnknownLabelsError(
             f"the model's classes are {_quoted(raws)}; what {_quoted(unknown)} means is not known. "
-            "If one class is women and the other men, say so with "
-            f"--label-map '{raws[0]}={FEMALE},{raws[1]}={MALE}' (or the other way round)"
+            "If one class is women and the other men, say so with the label map "
+            f"'{raws[0]}={FEMALE},{raws[1]}={MALE}' (or the other way round)"
         )
     if found[0] == found[1]:
         raise UnsupportedHeadError(
@@ -157,10 +158,9 @@ def read_head(
         raise UnsupportedHeadError("the model's problem_type is regression: its outputs are quantities, not classes")
     if problem not in (None, "single_label_classification", "multi_label_classification"):
         raise UnsupportedHeadError(f"the model's problem_type {problem!r} is not known")
-    count = config.get("num_labels")
-    id2label = config.get("id2label") or {
-        index: f"LABEL_{index}" for index in range(count if isinstance(count, int) else 2)
-    }
+    id2label = config.get("id2label") or _default_labels(config.get("num_labels"))
+    if not isinstance(id2label, Mapping):
+        raise UnsupportedHeadError("the model's id2label is not a table of labels")
     if len(id2label) != 1:
         labels = meanings(id2label, label_map)
         return labels, "sigmoid" if problem == "multi_label_classification" else "softmax"
@@ -169,11 +169,20 @@ def read_head(
     meaning = (label_map or {}).get(raw) or meaning_of(raw)
     opposite = MALE if meaning == FEMALE else FEMALE
     if meaning is None:
-        raise UnsupportedHeadError(
+        raise UnknownLabelsError(
             f"the model has a single output, {raw!r}, and what it means is not known. If its sigmoid is the "
-            f"probability of one gender, say so with --label-map '{raw}={FEMALE}' (or {MALE})"
+            f"probability of one gender, say so with the label map '{raw}={FEMALE}' (or {MALE})"
         )
     return (Label(other, opposite), Label(raw, meaning)), "single_logit"
+
+
+def _default_labels(count: object) -> dict[int, str]:
+    """Returns the names that transformers gives to labels without one; two unless their number is stated."""
+    if count is None:
+        count = 2
+    if not isinstance(count, int) or not 0 <= count <= _MOST_LABELS:
+        raise UnsupportedHeadError("the model's num_labels is not a number of classes")
+    return {index: f"LABEL_{index}" for index in range(count)}
 
 
 def parse_label_map(text: str) -> dict[str, str]:
@@ -192,5 +201,6 @@ def parse_label_map(text: str) -> dict[str, str]:
     return pairs
 
 
-def _quoted(words: tuple[str, ...] | list[str]) -> str:
-    return ", ".join(repr(word) for word in words)
+def _quoted(words: Sequence[object]) -> str:
+    shown = [repr(word) if len(repr(word)) <= 100 else f"{repr(word)[:97]}..." for word in words[:10]]
+    return ", ".join(shown) + (f" and {len(words) - 10} more" if len(words) > 10 else "")

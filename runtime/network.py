@@ -40,6 +40,7 @@ class Network:
 
         Raises:
             VariantNotFoundError: If the bundle has no such variant.
+            BundleIntegrityError: If its file is missing or was changed.
             BundleError: If onnxruntime cannot load the graph, or it does not fit the manifest.
             ProviderUnavailableError: If the provider is not available.
             OptionError: If ``threads`` is below 1.
@@ -47,12 +48,16 @@ class Network:
         manifest = bundle.manifest
         self._io = manifest.io
         self._classes = 1 if manifest.activation == "single_logit" else len(manifest.labels)
-        self._session = Session(
-            lambda: create_session(bundle.variant_path(variant), provider=provider, threads=threads, optimize=optimize)
-        )
+        name = str(bundle.variant_path(variant))
+
+        def make() -> onnxruntime.InferenceSession:
+            with bundle.opened_variant(variant) as model:
+                return create_session(model, provider=provider, threads=threads, optimize=optimize, name=name)
+
+        self._session = Session(make)
         session = self._session.here
         quantization = bundle.variant(variant).quantization
-        dynamic = quantization is not None and quantization.get("mode") == "dynamic"
+        dynamic = quantization is not None and quantization.get("mode") in ("dynamic", "unknown")
         self._step = _rows_per_run(session, manifest, dynamic)
         self.providers = providers_of(session)
         self.threads = session.get_session_options().intra_op_num_threads

@@ -99,7 +99,12 @@ if hasattr(os, "register_at_fork"):
 
 
 def create_session(
-    model: str | os.PathLike[str] | bytes, *, provider: str = "cpu", threads: int | None = None, optimize: bool = True
+    model: str | os.PathLike[str] | bytes,
+    *,
+    provider: str = "cpu",
+    threads: int | None = None,
+    optimize: bool = True,
+    name: str | None = None,
 ) -> onnxruntime.InferenceSession:
     """Creates an inference session.
 
@@ -111,6 +116,7 @@ def create_session(
         optimize: Let onnxruntime lay the weights out for this processor. ``False`` loads faster and in less memory
             (measured on the built-in model by ``benchmarks/session.py``: 3 ms and 9 MiB less), and each run takes up to
             twice as long.
+        name: What messages call the model; its path unless given.
 
     Raises:
         EngineError: If onnxruntime cannot be imported.
@@ -147,7 +153,7 @@ def create_session(
         # Its own fallback would print to stdout.
         session = ort.InferenceSession(content, sess_options=options, providers=providers, enable_fallback=0)
     except Exception as error:
-        what = "the model" if isinstance(model, bytes) else os.fspath(model)
+        what = name or ("the model" if isinstance(model, bytes) else os.fspath(model))
         on = "" if wanted == PROVIDERS["cpu"] else f" with the execution provider {provider!r}"
         raise BundleError(f"onnxruntime {ort.__version__} cannot load {what}{on}: {first_line(error)}") from error
     if session.get_providers()[0] != wanted:

@@ -1,47 +1,36 @@
-"""``gender-classifier models add``: brings a ready ONNX model from the Hub, or from a folder, among the installed ones.
+"""Brings a ready ONNX model from the Hub, or from a folder, among the installed ones.
 
-A bundle of this program's own making, which has a ``bundle.json``, is taken with what that file says; for any other
-model one is written.
-
-The model is put together in a hidden folder beside its place, checked there, and run on pictures made for the purpose;
-only then is the folder renamed. Whoever looks sees the whole model or none.
+A bundle, which has a ``bundle.json``, is taken with what that file says; for any other model one is written. The model
+is checked and run on pictures made for the purpose before it appears, whole.
 """
 
 from __future__ import annotations
 
-import errno
 import re
 import shutil
-import tempfile
-import time
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ...runtime import labels
-from ...runtime.bundle import locate, onnx_folder
-from ...runtime.bundle.bundle import Bundle
-from ...runtime.bundle.manifest import MANIFEST_NAME, Framing, Manifest, ModelIO, Source, Variant
-from ...runtime.bundle.onnx_variant import read_variant
+from ...runtime.bundle import hub_cache, locate, onnx_folder, origin, selection, store
+from ...runtime.bundle.bundle import Bundle, read_manifest
+from ...runtime.bundle.files import open_regular
+from ...runtime.bundle.manifest import MANIFEST_NAME, Framing, ModelIO, Source, Variant
 from ...runtime.errors import (
     BundleError,
     ClassifierError,
-    ManifestError,
     ModelNotFoundError,
     OptionError,
     UnsupportedHeadError,
     VariantNotFoundError,
 )
-from . import hub
-from .listing import downloaded_from
 
-__all__ = ["Request", "add", "check_name"]
+__all__ = ["Request", "add", "check_name", "progress"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
-_SUFFIXES = frozenset({".json", ".md", ".onnx", ".txt"})
-_ABANDONED_S = 24 * 3600.0
-"""A hidden folder that nobody has written to for so long was left by a run that was killed."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +54,64 @@ class Request:
     framing: Framing | None = None
 
 
+class _Hub:
+    """One commit of a repository on the Hub, to take a model's files from.
+
+    Attributes:
+        where: What messages call it.
+        sizes: The size of each file there, by path, as far as it is known.
+    """
+
+    def __init__(self, model: str, revision: str | None, say: Callable[[str], None]) -> None:
+        from ...runtime.bundle import hub
+
+        self._hub, self._say = hub, say
+        self.repository = hub.look_up(model, revision)
+        self.where = f"{model} at {self.repository.commit[:12]}"
+        self.sizes = {path: file.size for path, file in self.repository.files.items()}
+        say(f"{model} is at revision {self.repository.commit}")
+
+    def bring(self, paths: Sequence[str], stage: Path) -> None:
+        """Puts files into the stage, under their paths."""
+        size = self.repository.size(paths)
+        self._say(f"downloading {len(paths)} file{'' if len(paths) == 1 else 's'}, {size / 1e6:.1f} MB")
+        with progress(size) as bar:
+            self._hub.download(self.repository, paths, stage, advance=bar.update)
+
+    def source(self, stage: Path, read: Mapping[str, tuple[Variant, ModelIO]]) -> Source:
+        """Says where the files came from, for the manifest."""
+        licence = self.repository.license or onnx_folder.licence_of(stage)
+        return Source("hub", self.repository.name, revision=self.repository.commit, license=licence)
+
+
+class _Folder:
+    """A folder on this machine; the attributes and methods are those of :class:`_Hub`."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self.where, self._folder = str(folder), folder
+        known = {MANIFEST_NAME, *selection.TEXT_FILES, *onnx_folder.onnx_files(folder)}
+        self.sizes = {path: (folder / path).stat().st_size for path in known if (folder / path).is_file()}
+        say(f"{folder} is a folder on this machine; its files are copied")
+
+    def bring(self, paths: Sequence[str], stage: Path) -> None:
+        for path in paths:
+            try:
+                content = open_regular(self._folder / path)
+            except FileNotFoundError as error:
+                raise BundleError(f"{self._folder} lacks {path}.") from error
+            except OSError as error:
+                raise BundleError(f"{self._folder / path} cannot be read: {error.strerror or error}.") from error
+            (stage / path).parent.mkdir(parents=True, exist_ok=True)
+            with content, (stage / path).open("wb") as copy:
+                shutil.copyfileobj(content, copy, 1 << 20)
+
+    def source(self, stage: Path, read: Mapping[str, tuple[Variant, ModelIO]]) -> Source:
+        return onnx_folder.local_source(stage, self._folder.resolve().name, read)
+
+
+_Place = _Hub | _Folder
+
+
 def add(request: Request, say: Callable[[str], None]) -> Bundle:
     """Adds a model.
 
@@ -78,35 +125,37 @@ def add(request: Request, say: Callable[[str], None]) -> Bundle:
     Raises:
         OptionError: If an option's value cannot be used, or the name is taken.
         ModelNotFoundError: If there is no such folder.
-        HubError: If the Hub does not give the model, or the disk is full.
+        HubError: If the Hub does not give the model.
+        StoreError: If the model folder cannot be written, or the disk is full.
         BundleError: If the model cannot be used; the message says why.
     """
     folder = locate.expanded(request.model)
     from_folder = locate.is_folder(folder)
-    if not from_folder and not hub.is_hub_id(request.model):
+    if not from_folder and not hub_cache.is_hub_id(request.model):
         raise ModelNotFoundError(
-            f"There is no folder {request.model}, and it is no model on the Hub, which would be called ORG/NAME."
+            f"There is no folder {request.model}, and it is not a model on the Hub, which would be called ORG/NAME."
         )
     if from_folder and request.revision is not None:
         raise OptionError(f"{folder} is a folder on this machine; --revision belongs to a model on the Hub.")
     name = check_name(request.name or (folder.resolve().name if from_folder else request.model.split("/")[1]))
-    models = locate.default_output_dir()
-    try:
-        models.mkdir(parents=True, exist_ok=True)
-        _sweep(models)
-        stage = Path(tempfile.mkdtemp(prefix=".adding-", dir=models))
-        try:
-            stage.chmod(0o755)  # mkdtemp's 0700 would hide a system-wide model from everybody else
-            bundle = (_from_folder if from_folder else _from_hub)(request, name, stage, say)
-            final = models / name
-            stage.rename(final)
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
-    except ClassifierError:
-        raise
-    except OSError as error:
-        raise BundleError(_disk_sentence(models, error)) from error
-    return Bundle(final, bundle.manifest)
+    target = locate.default_output_dir() / name
+    with store.staged(target) as stage:
+        place: _Place = _Folder(folder, say) if from_folder else _Hub(request.model, request.revision, say)
+        make = _take_bundle if MANIFEST_NAME in place.sizes else _make_bundle
+        bundle = make(request, name, place, stage, say)
+        (stage / MANIFEST_NAME).write_text(bundle.manifest.to_json(), encoding="utf-8")
+        if isinstance(place, _Hub):
+            origin.record(stage, target, place.repository.name, place.repository.commit)
+        store.publish(stage, target, replace=False)
+    return Bundle(target, bundle.manifest)
+
+
+def progress(size: int) -> Any:
+    """Returns a progress bar for a download of so many bytes; it is shown on a terminal."""
+    from tqdm import tqdm
+
+    shown = sys.stderr.isatty()
+    return tqdm(total=size, unit="B", unit_scale=True, file=sys.stderr, disable=not shown, leave=False)
 
 
 def check_name(name: str) -> str:
@@ -126,96 +175,23 @@ def check_name(name: str) -> str:
     return name
 
 
-def _from_hub(request: Request, name: str, stage: Path, say: Callable[[str], None]) -> Bundle:
-    """Downloads what is needed of a repository, and makes a bundle of it."""
-    repository = hub.look_up(request.model, request.revision)
-    say(f"{repository.name} is at revision {repository.commit}")
-
-    def bring(paths: Sequence[str]) -> None:
-        missing = [path for path in paths if path not in repository.files]
-        if missing:
-            raise BundleError(f"{repository.name} at {repository.commit[:12]} lacks {', '.join(missing)}.")
-        size = sum(repository.files[path].size or 0 for path in paths)
-        say(f"downloading {len(paths)} file{'' if len(paths) == 1 else 's'}, {size / 1e6:.1f} MB")
-        hub.download(repository, paths, stage)
-
-    if MANIFEST_NAME in repository.files:
-        return _take_bundle(request, name, stage, bring, say, downloaded_from(repository.name, repository.commit))
-    found = _choose(request, list(repository.files), f"{repository.name} at {repository.commit[:12]}")
-    outside = [variant for variant, path in found.items() if f"{path}_data" in repository.files]
-    if outside and not request.variants and len(outside) < len(found):
-        # Nobody asked for these; what is left needs no second file.
-        found = {variant: path for variant, path in found.items() if variant not in outside}
-    elif outside:
-        raise BundleError(
-            f"{found[outside[0]]} of {repository.name} keeps its weights in a second file. A bundle's ONNX file is "
-            "self-contained: choose another --variant, or export the original checkpoint."
-        )
-    sizes = {path: repository.files[path].size or 0 for path in onnx_folder.TEXT_FILES if path in repository.files}
-    bring([*(path for path, size in sizes.items() if size <= onnx_folder.MAX_TEXT_BYTES), *found.values()])
-    for path in found.values():
-        _into_place(stage, path)
-    licence = repository.license or onnx_folder.licence_of(stage)
-    source = Source("hub", repository.name, revision=repository.commit, license=licence)
-    return _make_bundle(request, name, stage, _in_onnx(found), source, say)
-
-
-def _from_folder(request: Request, name: str, stage: Path, say: Callable[[str], None]) -> Bundle:
-    """Copies what is needed of a folder, and makes a bundle of it."""
-    folder = locate.expanded(request.model)
-
-    def bring(paths: Sequence[str]) -> None:
-        for path in paths:
-            if not (folder / path).is_file():
-                raise BundleError(f"{folder} lacks {path}.")
-            (stage / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(folder / path, stage / path)
-
-    if (folder / MANIFEST_NAME).is_file():
-        return _take_bundle(request, name, stage, bring, say, f"Copied from a folder {folder.resolve().name}.")
-    paths = [path.relative_to(folder).as_posix() for path in (*folder.glob("*"), *folder.glob("onnx/*"))]
-    found = _choose(request, paths, str(folder))
-    wanted = [*(path for path in onnx_folder.TEXT_FILES if path in paths), *found.values()]
-    bring(wanted)
-    source = Source(
-        "local",
-        folder.resolve().name,
-        digest=onnx_folder.digest_of(stage, wanted),
-        license=onnx_folder.licence_of(stage),
-    )
-    for path in found.values():
-        _into_place(stage, path)
-    return _make_bundle(request, name, stage, _in_onnx(found), source, say)
-
-
-def _take_bundle(
-    request: Request,
-    name: str,
-    stage: Path,
-    bring: Callable[[Sequence[str]], None],
-    say: Callable[[str], None],
-    note: str,
-) -> Bundle:
-    """Takes a bundle of this program's own making as its ``bundle.json`` describes it, and checks that it is that.
+def _take_bundle(request: Request, name: str, place: _Place, stage: Path, say: Callable[[str], None]) -> Bundle:
+    """Takes a bundle as its ``bundle.json`` describes it, and checks that it is that.
 
     Args:
         request: What to add.
         name: The name it gets here.
+        place: Where its files are.
         stage: Where it is put together.
-        bring: Puts files there, by their paths.
         say: Takes one sentence of progress at a time.
-        note: Where it came from, for its notes.
     """
     if request.label_map or request.framing is not None:
         raise OptionError(
             f"{request.model} has a {MANIFEST_NAME}, which says what its labels mean and what it looks at; "
             "leave out --label-map, --framing and --margin."
         )
-    bring([MANIFEST_NAME])
-    try:
-        manifest = Manifest.from_json((stage / MANIFEST_NAME).read_text(encoding="utf-8"))
-    except (ManifestError, UnicodeDecodeError) as error:
-        raise BundleError(f"The {MANIFEST_NAME} of {request.model} cannot be used: {error}.") from error
+    place.bring([MANIFEST_NAME], stage)
+    manifest = read_manifest(stage)
     if set(manifest.meanings) != {labels.FEMALE, labels.MALE}:
         raise UnsupportedHeadError(f"{request.model} cannot be used: it answers {', '.join(manifest.meanings)}.")
     missing = [variant for variant in request.variants if variant not in manifest.variants]
@@ -224,67 +200,45 @@ def _take_bundle(
         raise VariantNotFoundError(f"{request.model} has no variant {', '.join(missing)}; it has: {there}.")
     chosen = request.variants or tuple(manifest.variants)
     variants = {variant: record for variant, record in manifest.variants.items() if variant in chosen}
-    paths = [*manifest.files, *(record.file for record in variants.values())]
-    strange = [
-        path for path in paths if Path(path).suffix not in _SUFFIXES and Path(path).name not in onnx_folder.TEXT_FILES
-    ]
-    if strange:
-        raise BundleError(f"{request.model} cannot be used: its {MANIFEST_NAME} names {', '.join(strange)}.")
-    bring(paths)
+    paths = selection.manifest_files(manifest, variants, request.model)
+    if isinstance(place, _Hub) and (lacking := [path for path in paths if path not in place.sizes]):
+        raise BundleError(f"{place.where} lacks {', '.join(lacking)}.")
+    place.bring(paths, stage)
     default = manifest.default_variant if manifest.default_variant in variants else next(iter(variants))
-    taken = replace(manifest, name=name, variants=variants, default_variant=default, notes=(*manifest.notes, note))
-    bundle = Bundle(stage, taken)
+    bundle = Bundle(stage, replace(manifest, name=name, variants=variants, default_variant=default))
     bundle.verify()
     for variant in variants:
         _run(bundle, variant, say)
-    (stage / MANIFEST_NAME).write_text(taken.to_json(), encoding="utf-8")
     return bundle
 
 
-def _choose(request: Request, paths: Sequence[str], where: str) -> dict[str, str]:
-    """Returns the ONNX files to take, by variant."""
-    found = onnx_folder.find_variants(paths)
-    if not found:
-        raise BundleError(
-            f"{where} holds no ONNX model: no onnx/model.onnx, and no other file of that layout. If it holds a "
-            "checkpoint, export it: gender-classifier export " + request.model
-        )
-    missing = [variant for variant in request.variants if variant not in found]
-    if missing:
-        raise VariantNotFoundError(f"{where} has no variant {', '.join(missing)}; it has: {', '.join(found)}.")
-    chosen = (
-        request.variants or [variant for variant in onnx_folder.USUAL_VARIANTS if variant in found] or list(found)[:1]
-    )
-    return {variant: found[variant] for variant in chosen}
+def _make_bundle(request: Request, name: str, place: _Place, stage: Path, say: Callable[[str], None]) -> Bundle:
+    """Reads, runs and describes a model that has no ``bundle.json``.
 
-
-def _in_onnx(found: dict[str, str]) -> dict[str, str]:
-    return {variant: f"onnx/{Path(path).name}" for variant, path in found.items()}
-
-
-def _into_place(stage: Path, path: str) -> None:
-    """Moves an ONNX file from the top level, where some exporters write it, to where the Hub's layout has it."""
-    if "/" not in path:
-        (stage / "onnx").mkdir(exist_ok=True)
-        (stage / path).rename(stage / "onnx" / path)
-
-
-def _make_bundle(
-    request: Request, name: str, stage: Path, found: dict[str, str], source: Source, say: Callable[[str], None]
-) -> Bundle:
-    """Reads, runs and records the model; ``bundle.json`` is written last.
-
-    A variant that nobody asked for by name and that does not work is left out, with a note, as long as one remains.
+    A variant that was not asked for by name and that does not work is left out, with a note, as long as one remains.
     """
-    where = request.model
-    description = onnx_folder.describe(stage, where, request.label_map or None)
+    found = selection.choose_variants(place.sizes, request.variants, place.where)
+    place.bring([*selection.texts_of(place.sizes), *found.values()], stage)
+    for variant, path in found.items():
+        found[variant] = _into_place(stage, path)
+    description = onnx_folder.describe(stage, request.model, request.label_map or None)
     read: dict[str, tuple[Variant, ModelIO]] = {}
     notes: list[str] = []
     failure: BundleError | None = None
+
+    def made(variants: Mapping[str, tuple[Variant, ModelIO]]) -> Bundle:
+        source = place.source(stage, variants)
+        return Bundle(
+            stage,
+            onnx_folder.make_manifest(
+                stage, name, source, description, variants, framing=request.framing, notes=tuple(notes)
+            ),
+        )
+
     for variant, path in found.items():
         try:
-            one = {variant: read_variant(stage, path, description)}
-            _run(Bundle(stage, onnx_folder.make_manifest(stage, name, source, description, one)), variant, say)
+            one = {variant: onnx_folder.read_variant(stage, path, description, variant)}
+            _run(made(one), variant, say)
         except BundleError as error:
             if request.variants:
                 raise
@@ -295,12 +249,17 @@ def _make_bundle(
         else:
             read |= one
     if not read:
-        raise failure or BundleError(f"{where} holds no variant that can be used.")
-    manifest = onnx_folder.make_manifest(
-        stage, name, source, description, read, framing=request.framing, notes=tuple(notes)
-    )
-    (stage / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
-    return Bundle.open(stage)
+        raise failure or BundleError(f"{place.where} holds no variant that can be used.")
+    return made(read)
+
+
+def _into_place(stage: Path, path: str) -> str:
+    """Moves an ONNX file from the top level, where some exporters write it, to where the Hub's layout has it."""
+    place = f"onnx/{Path(path).name}"
+    if place != path:
+        (stage / "onnx").mkdir(exist_ok=True)
+        (stage / path).rename(stage / place)
+    return place
 
 
 def _run(bundle: Bundle, variant: str, say: Callable[[str], None]) -> None:
@@ -338,21 +297,3 @@ def _pictures() -> list[Any]:
     rows, columns = np.mgrid[0:180, 0:140]
     ramp = np.stack([rows, columns, rows + columns], axis=2).astype(np.uint8)
     return [ramp, np.ascontiguousarray(255 - ramp.transpose(1, 0, 2))]
-
-
-def _sweep(models: Path) -> None:
-    """Deletes what additions and removals that were killed long ago have left behind."""
-    for left in (*models.glob(".adding-*"), *models.glob(".removing-*")):
-        try:
-            if time.time() - left.stat().st_mtime > _ABANDONED_S:
-                shutil.rmtree(left, ignore_errors=True)
-        except OSError:
-            continue
-
-
-def _disk_sentence(models: Path, error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"The disk of {models} is full. Make room, or set GENDER_CLASSIFIER_MODELS to a folder on another disk."
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{models} cannot be written to. Set GENDER_CLASSIFIER_MODELS to a folder of yours."
-    return f"The model could not be put into {models}: {error}."

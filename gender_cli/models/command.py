@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...runtime import labels
-from ...runtime.bundle import locate
+from ...runtime.bundle import locate, origin, store
 from ...runtime.bundle.bundle import Bundle
 from ...runtime.bundle.manifest import Framing, Manifest
 from ...runtime.errors import ClassifierError, ManifestError, ModelNotFoundError, OptionError
+from ..advice import explained
 from ..stdio import say
 from . import detector
 from .listing import Installed, builtin_folder, card, find, installed, megabytes, same, summary, table
@@ -110,7 +110,7 @@ def _with_sentences(command: Command) -> Command:
         try:
             return command(arguments)
         except ClassifierError as error:
-            say(str(error))
+            say(explained(error))
             return 2 if isinstance(error, (OptionError, ModelNotFoundError)) else 1
 
     return run
@@ -172,11 +172,9 @@ def _remove(arguments: argparse.Namespace) -> int:
     if not arguments.yes and not _agreed(path):
         say(f"{name} was not removed.")
         return 1
-    try:
-        _delete(path)
-    except OSError as error:
-        say(f"{path} could not be removed: {error.strerror or error}.")
-        return 1
+    store.remove(path)
+    with suppress(OSError):
+        origin.forget(path)
     _print(f"{name} was removed ({path}).")
     return 0
 
@@ -187,16 +185,6 @@ def _agreed(path: Path) -> bool:
         raise OptionError(f"Nobody is here to ask; to remove {path.name} without a question: --yes")
     print(f"Remove {path} with all its files? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _delete(path: Path) -> None:
-    """Deletes a model: it is gone at once for everybody who looks, whatever happens to its files afterwards.
-
-    Of a link to a folder only the link goes; ``rmtree`` follows none.
-    """
-    grave = Path(tempfile.mkdtemp(prefix=".removing-", dir=path.parent))
-    path.rename(grave / path.name)
-    shutil.rmtree(grave)
 
 
 def _add(arguments: argparse.Namespace) -> int:

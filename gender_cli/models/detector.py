@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import sys
-import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ...runtime.bundle import store
+from ...runtime.bundle.files import read_bounded
 from ...runtime.errors import ClassifierError, DetectorError, ModelNotFoundError
 
 if TYPE_CHECKING:
@@ -94,21 +93,21 @@ def install(file: Path | None = None) -> tuple[Detector, Path]:
 
     Raises:
         ModelNotFoundError: If there is no such file.
-        DetectorError: If the file is no YuNet, or the folder cannot be written to.
+        DetectorError: If the file is not a YuNet.
+        StoreError: If the folder cannot be written.
         HubError: If it could not be downloaded.
     """
     from ...runtime.faces.detector import FILE_NAME, RECORD_NAME, Detector, install_dir
 
     folder = install_dir()
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=".adding-detector-", dir=folder.parent))
-    except OSError as error:
-        raise DetectorError(f"The folder {folder} cannot be made: {error.strerror or error}.") from error
-    try:
+    with store.staged(folder, marker=FILE_NAME) as stage:
         staged = stage / FILE_NAME
         source = _download(stage, staged) if file is None else _copy(file, staged)
-        detector = Detector.load(staged)
+        try:
+            detector = Detector.load(staged)
+        except DetectorError as error:
+            # The message names the staged file, which is gone by the time it is read.
+            raise DetectorError(str(error).replace(str(staged), str(file or PUBLISHED.path))) from error
         record = {
             "format_version": _FORMAT_VERSION,
             "file": FILE_NAME,
@@ -118,27 +117,17 @@ def install(file: Path | None = None) -> tuple[Detector, Path]:
             "license": PUBLISHED.license if detector.sha256 == PUBLISHED.sha256 else None,
         }
         (stage / RECORD_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        _publish(stage, folder)
-    except DetectorError as error:
-        # The message of a failed check names the staged file, which is gone by the time it is read.
-        raise DetectorError(str(error).replace(str(stage / FILE_NAME), str(file or PUBLISHED.path))) from error
-    except OSError as error:
-        if isinstance(error, ClassifierError):
-            raise
-        raise DetectorError(f"The face detector cannot be installed in {folder}: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        store.publish(stage, folder, marker=FILE_NAME)
     return detector, folder / FILE_NAME
 
 
 def _download(stage: Path, staged: Path) -> dict[str, str]:
-    from . import hub
+    from ...runtime.bundle import hub
 
-    # Asking first fails at once, and with a sentence, where the download itself would retry for half a minute.
-    repository = hub.look_up(PUBLISHED.repository, PUBLISHED.revision)
     # Size and hash are those known beforehand, not those the Hub tells.
     remote = hub.RemoteFile(PUBLISHED.path, PUBLISHED.bytes, PUBLISHED.sha256)
-    hub.download(replace(repository, files={remote.path: remote}), [remote.path], stage)
+    repository = hub.Repository(PUBLISHED.repository, PUBLISHED.revision, {remote.path: remote}, PUBLISHED.license)
+    hub.download(repository, [remote.path], stage)
     (stage / remote.path).replace(staged)
     return {
         "kind": "hub",
@@ -152,29 +141,8 @@ def _copy(file: Path, staged: Path) -> dict[str, str]:
     place = file.expanduser()
     if not place.is_file():
         raise ModelNotFoundError(f"There is no file {place}.")
-    size = place.stat().st_size
-    if size > _LARGEST:
+    if (size := place.stat().st_size) > _LARGEST:
         raise DetectorError(f"{place} has {size / 1e6:.0f} MB: it is no YuNet face detector, which has less than one.")
-    shutil.copyfile(place, staged)
+    staged.write_bytes(read_bounded(place, _LARGEST))
     # The name alone: a path could name a person, and is of no use elsewhere.
     return {"kind": "local", "file": place.name}
-
-
-def _publish(stage: Path, folder: Path) -> None:
-    """Puts the finished folder into its place; one that is there is moved aside first, and back if that fails."""
-    stage.chmod(0o755)  # mkdtemp's 0700 would hide a system-wide folder from everybody else
-    for file in stage.iterdir():
-        with file.open("rb+") as opened:
-            os.fsync(opened.fileno())
-    if not folder.exists():
-        stage.rename(folder)
-        return
-    old = Path(tempfile.mkdtemp(prefix=".old-detector-", dir=folder.parent))
-    folder.rename(old / folder.name)
-    try:
-        stage.rename(folder)
-    except OSError:
-        (old / folder.name).rename(folder)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)

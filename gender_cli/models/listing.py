@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...runtime.bundle import locate
-from ...runtime.bundle.manifest import MANIFEST_NAME, Manifest
-from ...runtime.errors import ClassifierError, ManifestError, ModelNotFoundError
+from ...runtime.bundle import locate, resolve
+from ...runtime.bundle.bundle import read_manifest
+from ...runtime.bundle.manifest import Manifest
+from ...runtime.bundle.origin import Origin, origin_of
+from ...runtime.errors import ClassifierError, ModelNotFoundError
 from ..words import display
 
 __all__ = [
     "Installed",
-    "added_from",
     "builtin_folder",
     "card",
-    "downloaded_from",
     "find",
     "installed",
     "megabytes",
@@ -38,6 +37,7 @@ class Installed:
         default: Whether it is the one used unless told otherwise.
         manifest: What its ``bundle.json`` says, or ``None`` when that cannot be read.
         problem: Why it cannot be read.
+        origin: The repository that it was added or exported from, as this program recorded it.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Installed:
     default: bool
     manifest: Manifest | None
     problem: str | None = None
+    origin: Origin | None = None
 
     @property
     def size(self) -> int:
@@ -67,9 +68,8 @@ def installed() -> list[Installed]:
 
 def _default() -> Path | None:
     """Returns the folder of the model that is used unless told otherwise; ``None`` where that leads nowhere."""
-    named = os.environ.get(locate.MODEL_VARIABLE)
     try:
-        return (added_from(named) if named else None) or locate.locate().path
+        return resolve.folder_of()
     except ClassifierError:
         return None
 
@@ -77,8 +77,8 @@ def _default() -> Path | None:
 def _installed(path: Path, builtin: Path | None, default: Path | None) -> Installed:
     manifest, problem = None, None
     try:
-        manifest = _read_manifest(path)
-    except ManifestError as error:
+        manifest = read_manifest(path)
+    except ClassifierError as error:
         problem = str(error)
     return Installed(
         name=path.name,
@@ -87,15 +87,8 @@ def _installed(path: Path, builtin: Path | None, default: Path | None) -> Instal
         default=default is not None and same(path, default),
         manifest=manifest,
         problem=problem,
+        origin=origin_of(path),
     )
-
-
-def _read_manifest(path: Path) -> Manifest:
-    file = path / MANIFEST_NAME
-    try:
-        return Manifest.from_json(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ManifestError) as error:
-        raise ManifestError(f"{file} cannot be read: {error}") from error
 
 
 def builtin_folder() -> Path | None:
@@ -117,28 +110,7 @@ def find(name: str) -> Installed:
     Raises:
         ModelNotFoundError: If there is none.
     """
-    return _installed(added_from(name) or locate.find(name), builtin_folder(), _default())
-
-
-def added_from(repository: str) -> Path | None:
-    """Returns the newest model whose files came from a repository on the Hub, or ``None``."""
-    found: list[tuple[float, Path]] = []
-    for path in locate.installed():
-        try:
-            manifest = _read_manifest(path)
-            changed = (path / MANIFEST_NAME).stat().st_mtime
-        except (OSError, ManifestError):  # a broken one is no match; `models list` says that it is broken
-            continue
-        source, origin = manifest.source, downloaded_from(repository, "")
-        is_source = source.kind == "hub" and source.repository == repository
-        if is_source or any(note.startswith(origin) for note in manifest.notes):
-            found.append((changed, path))
-    return max(found)[1] if found else None
-
-
-def downloaded_from(repository: str, commit: str) -> str:
-    """Returns the note of a bundle that was downloaded as it is: its source is the checkpoint it was made from."""
-    return f"Downloaded from {repository} at {commit}"
+    return _installed(resolve.folder_of(name), builtin_folder(), _default())
 
 
 def summary(model: Installed) -> dict[str, Any]:
@@ -151,6 +123,7 @@ def summary(model: Installed) -> dict[str, Any]:
         "default": model.default,
         "bytes": model.size,
         "source": None if manifest is None else _source(manifest),
+        "added_from": None if model.origin is None else f"{model.origin.repository}@{model.origin.revision}",
         "variants": [] if manifest is None else list(manifest.variants),
         "default_variant": None if manifest is None else manifest.default_variant,
         "problem": model.problem,
@@ -178,7 +151,9 @@ def table(models: list[Installed]) -> list[str]:
             rows.append((name, "?", "broken", "?", str(model.path)))
             continue
         variants = ", ".join(f"[{one}]" if one == manifest.default_variant else one for one in manifest.variants)
-        source = manifest.source.repository + _at(manifest) + (", built-in" if model.builtin else "")
+        came = model.origin or manifest.source
+        source = came.repository + (f"@{came.revision[:12]}" if came.revision else "")
+        source += ", built-in" if model.builtin else ""
         rows.append((name, megabytes(model.size), variants, source, str(model.path)))
     return [*_aligned(rows), "", "* is used unless --model says otherwise; [x] is a model's default variant."]
 
@@ -186,10 +161,6 @@ def table(models: list[Installed]) -> list[str]:
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def _at(manifest: Manifest) -> str:
-    return f"@{manifest.source.revision[:12]}" if manifest.source.revision else ""
 
 
 def card(model: Installed, manifest: Manifest) -> list[str]:
@@ -206,6 +177,7 @@ def card(model: Installed, manifest: Manifest) -> list[str]:
         ("size", megabytes(model.size)),
         ("source", f"{source.repository} ({'the Hub' if source.kind == 'hub' else 'a local folder'})"),
         ("revision" if source.revision else "digest", source.revision or source.digest or ""),
+        *([("added from", f"{model.origin.repository}@{model.origin.revision}")] if model.origin else []),
         ("licence", source.license or "none stated"),
         ("network", _network(manifest)),
         ("labels", f"{labels} ({manifest.activation})"),
@@ -253,7 +225,7 @@ def _variant_table(manifest: Manifest) -> list[str]:
                 parity.reference,
             )
         )
-        rows.append((shown, megabytes(variant.bytes), str(variant.opset), *measured))
+        rows.append((shown, megabytes(variant.bytes), str(variant.opset or "-"), *measured))
     return _aligned(rows)
 
 

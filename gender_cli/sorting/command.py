@@ -17,8 +17,9 @@ from ...runtime.errors import ClassifierError, OptionError
 from ...runtime.labels import FEMALE, MALE
 from ...runtime.options import flat
 from ...runtime.prediction import MIXED, UNCERTAIN, Status
+from ..advice import explained
 from ..arguments import model_options
-from ..classify import explained, load_classifier, predictions
+from ..classify import load_classifier, predictions
 from ..inputs import expand, printable
 from ..stdio import say
 from .options import FAILED, SortOptions, SortTally

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import BundleError, BundleIntegrityError, ManifestError, ModelNotFoundError, VariantNotFoundError
+from ..errors import (
+    BundleError,
+    BundleIntegrityError,
+    ManifestError,
+    ModelNotFoundError,
+    NotABundleError,
+    VariantNotFoundError,
+)
+from .files import open_onnx, read_bounded, sha256_of
 from .manifest import MANIFEST_NAME, FileRecord, Manifest, Variant
+from .strict_json import JSONFormatError, parse
 
-__all__ = ["Bundle", "is_bundle", "sha256_of"]
-
-_CHUNK = 1 << 20
+__all__ = ["Bundle", "is_bundle", "read_manifest"]
 
 
 @dataclass(frozen=True)
@@ -25,29 +33,23 @@ class Bundle:
     manifest: Manifest
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str], *, variant: str | None = None) -> Bundle:
-        """Reads the manifest and compares the hashes of every small file and of one variant.
+    def open(cls, folder: str | os.PathLike[str]) -> Bundle:
+        """Reads the manifest and compares the hashes of every small file.
 
-        Only the variant that will run is read: a bundle may hold several of hundreds of megabytes. :meth:`verify`
-        compares all of them.
+        The ONNX files, which may be several of hundreds of megabytes, are not read: the one that is used is compared
+        when it is (:meth:`opened_variant`), and :meth:`verify` compares all.
 
         Args:
             folder: The bundle's folder.
-            variant: The variant about to be used; the default one unless told otherwise.
 
         Raises:
             ModelNotFoundError: If there is no such folder, or it holds no ``bundle.json``.
             ManifestError: If the manifest cannot be read.
-            VariantNotFoundError: If the bundle has no such variant.
             BundleIntegrityError: If a file is missing or was changed.
         """
-        path = Path(folder)
-        manifest = _read_manifest(path)
-        bundle = cls(path, manifest)
-        chosen = bundle.variant(variant)
-        for name, record in manifest.files.items():
-            _check_file(path, name, record)
-        _check_file(path, chosen.file, FileRecord(chosen.bytes, chosen.sha256))
+        bundle = cls(Path(folder), read_manifest(Path(folder)))
+        for name in bundle.manifest.files:
+            bundle.read(name)
         return bundle
 
     def variant(self, name: str | None = None) -> Variant:
@@ -68,33 +70,86 @@ class Bundle:
         """Returns the ONNX file of one variant, the default one for ``None``."""
         return self.path / self.variant(name).file
 
+    @contextmanager
+    def opened_variant(self, name: str | None = None) -> Iterator[bytes | str]:
+        """Gives what onnxruntime is to load, the bytes of one variant or a path to them, once their hash is right.
+
+        Raises:
+            VariantNotFoundError: If the bundle has none of that name.
+            BundleIntegrityError: If the file is missing or was changed, also while the context is open.
+            BundleError: If the file keeps its weights elsewhere.
+        """
+        variant = self.variant(name)
+        with self._sentences(variant.file), open_onnx(self.path / variant.file) as opened:
+            self._compare(variant.file, variant, opened.size, opened.sha256)
+            if opened.external:
+                raise BundleError(
+                    f"{self.path / variant.file} keeps its weights in another file, and such models are not loaded."
+                )
+            yield opened.model
+
+    def read(self, name: str) -> bytes:
+        """Returns the content of one of the manifest's ``files``.
+
+        Raises:
+            BundleIntegrityError: If the file is missing or was changed.
+        """
+        record = self.manifest.files[name]
+        with self._sentences(name):
+            content = read_bounded(self.path / name)
+        self._compare(name, record, len(content), hashlib.sha256(content).hexdigest())
+        return content
+
     def verify(self) -> None:
         """Compares the hash of every file the manifest names.
 
         Raises:
             BundleIntegrityError: If a file is missing or was changed.
         """
-        for name, record in self.manifest.files.items():
-            _check_file(self.path, name, record)
-        for variant in self.manifest.variants.values():
-            _check_file(self.path, variant.file, FileRecord(variant.bytes, variant.sha256))
+        records: dict[str, FileRecord | Variant] = {one.file: one for one in self.manifest.variants.values()}
+        for name, record in {**self.manifest.files, **records}.items():
+            path = self.path / name
+            with self._sentences(name):
+                self._compare(name, record, path.stat().st_size, sha256_of(path))
 
     def processor_config(self) -> dict[str, Any]:
         """Returns the parsed processor configuration.
 
         Raises:
-            BundleError: If it is no JSON object.
+            BundleIntegrityError: If its file is missing or was changed.
+            BundleError: If it is not a JSON object.
         """
-        return self._json(self.manifest.processor.file)
-
-    def _json(self, name: str) -> dict[str, Any]:
+        name = self.manifest.processor.file
         try:
-            data = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise BundleError(f"{self.path / name} cannot be read: {error}") from error
+            data = parse(self.read(name))
+        except JSONFormatError as error:
+            raise BundleError(f"{self.path / name} cannot be used: {error}.") from error
         if not isinstance(data, dict):
-            raise BundleError(f"{self.path / name} holds no JSON object.")
+            raise BundleError(f"{self.path / name} does not hold a JSON object.")
         return data
+
+    def _compare(self, name: str, record: FileRecord | Variant, size: int, sha256: str) -> None:
+        if (size, sha256) != (record.bytes, record.sha256):
+            raise self._broken(f"{name} is not the file its manifest names (sha256 differs).")
+
+    @contextmanager
+    def _sentences(self, name: str) -> Iterator[None]:
+        """Turns the operating system's errors about one file into sentences."""
+        try:
+            yield
+        except (BundleError, ModelNotFoundError):
+            raise
+        except FileNotFoundError as error:
+            raise self._broken(f"{name} is missing.") from error
+        except BlockingIOError as error:  # so open_onnx says that another program was at it
+            raise BundleIntegrityError(f"{self.path / name}: {error.strerror}; try again.") from error
+        except OSError as error:
+            raise self._broken(f"{name} cannot be used: {error.strerror or error}.") from error
+
+    def _broken(self, what: str) -> BundleIntegrityError:
+        return BundleIntegrityError(
+            f"The model bundle {self.path} is broken: {what} Export or download the model again."
+        )
 
 
 def is_bundle(folder: Path) -> bool:
@@ -105,49 +160,22 @@ def is_bundle(folder: Path) -> bool:
         return False
 
 
-def sha256_of(path: Path) -> str:
-    """Returns the sha256 of a file's content as lower-case hex, reading a megabyte at a time."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+def read_manifest(folder: Path) -> Manifest:
+    """Reads a bundle's manifest.
 
-
-def _read_manifest(path: Path) -> Manifest:
-    file = path / MANIFEST_NAME
-    if not path.is_dir():
-        raise ModelNotFoundError(f"There is no model folder {path}.")
-    if not file.is_file():
-        raise ModelNotFoundError(
-            f"The folder {path} is no model bundle: it has no {MANIFEST_NAME}. "
-            "Make one with `gender-classifier export`, or add a ready ONNX repository with "
-            "`gender-classifier models add`."
-        )
+    Raises:
+        ModelNotFoundError: If there is no such folder.
+        NotABundleError: If it holds no ``bundle.json``.
+        ManifestError: If the manifest cannot be read.
+    """
+    file = folder / MANIFEST_NAME
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"The manifest {file} cannot be read: {error}") from error
-    try:
-        return Manifest.from_json(text)
+        return Manifest.from_json(read_bounded(file))
     except ManifestError as error:
         raise ManifestError(f"The manifest {file} cannot be used: {error}. Export the model again.") from error
-
-
-def _check_file(folder: Path, name: str, record: FileRecord) -> None:
-    path = folder / name
-    try:
-        size = path.stat().st_size
-        changed = size != record.bytes or sha256_of(path) != record.sha256
-    except FileNotFoundError as error:
-        raise BundleIntegrityError(f"The model bundle {folder} is broken: {name} is missing. {_REPAIR}") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if folder.is_dir():
+            raise NotABundleError(f"The folder {folder} is not a model bundle: it has no {MANIFEST_NAME}.") from error
+        raise ModelNotFoundError(f"There is no model folder {folder}.") from error
     except OSError as error:
-        raise BundleIntegrityError(f"The model bundle {folder} is broken: {name} cannot be read ({error}).") from error
-    if changed:
-        raise BundleIntegrityError(
-            f"The model bundle {folder} is broken: {name} is not the file its manifest names (sha256 differs). "
-            f"{_REPAIR}"
-        )
-
-
-_REPAIR = "Export or download the model again."
+        raise ManifestError(f"The manifest {file} cannot be read: {error.strerror or error}.") from error

@@ -1,4 +1,4 @@
-"""Which model: from a name, a path or nothing at all to the folder of a bundle.
+"""Finds a bundle's folder on this machine, from a name, a path or nothing at all.
 
 Precedence, first hit wins: the argument, then ``GENDER_CLASSIFIER_MODEL``, then an exported bundle in a ``models/``
 folder, then the built-in bundle.
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ..errors import ModelNotFoundError
+from ..errors import ModelNotFoundError, NotABundleError, StoreError
 from .bundle import is_bundle
+from .manifest import MANIFEST_NAME
 
 __all__ = [
     "BUILTIN_NAME",
@@ -40,7 +41,7 @@ _PACKAGE: Final = Path(__file__).resolve().parents[2]  # the checkout, or gender
 
 @dataclass(frozen=True)
 class Located:
-    """A bundle's folder, and whether it is the built-in one that nobody asked for by name."""
+    """A bundle's folder, and whether it is the built-in one that nothing asked for by name."""
 
     path: Path
     is_fallback: bool
@@ -60,49 +61,46 @@ def locate(model: str | os.PathLike[str] | None = None) -> Located:
         return Located(find(model), is_fallback=False)
     exported = [path for path in installed() if path.name != BUILTIN_NAME]
     if exported:
-        return Located(max(exported, key=lambda path: (path / "bundle.json").stat().st_mtime), is_fallback=False)
+        return Located(max(exported, key=_written), is_fallback=False)
     return Located(builtin_path(), is_fallback=True)
 
 
 def find(model: str | os.PathLike[str]) -> Path:
-    """Returns the folder of a bundle from its path or its name.
+    """Returns the folder of a bundle from its name or its path.
 
-    Something that looks like a path (it has a separator, or such a folder exists here) is a path; a bare word is looked
-    up in :func:`search_path`, then among the built-in names.
+    A bare word (a string without a separator) is a name first: a folder that happens to lie in the current one does not
+    stand in for the model of that name, and is meant by ``./word``. A :class:`~pathlib.Path` is always a path.
 
     Raises:
+        NotABundleError: If the path leads to a folder that is not a bundle.
         ModelNotFoundError: If there is nothing of that name.
     """
     text = os.fspath(model)
+    if isinstance(model, str) and (named := _named(text)) is not None:
+        return named
     path = expanded(text)
     if is_bundle(path):
         return path
-    is_bare = Path(text).name == text and text not in ("", ".", "..")
-    if is_bare:
-        for folder in search_path():
-            if is_bundle(folder / text):
-                return folder / text
-        if text == BUILTIN_NAME:
-            return builtin_path()
     if is_folder(path):
-        raise ModelNotFoundError(
-            f"The folder {path} is no model bundle: it has no bundle.json. Make one with `gender-classifier export`, "
-            "or add a ready ONNX repository with `gender-classifier models add`."
-        )
+        raise NotABundleError(f"The folder {path} is not a model bundle: it has no {MANIFEST_NAME}.")
     names = sorted({*(found.name for found in installed()), BUILTIN_NAME})
-    hint = (
-        f"To bring that model from the Hub: gender-classifier export {text}"
-        if text.count("/") == 1 and not text.startswith((".", "/", "~"))
-        else "`gender-classifier models list` shows them with their folders."
-    )
-    raise ModelNotFoundError(f"There is no model {text!r}. Models here: {', '.join(names)}. {hint}")
+    raise ModelNotFoundError(f"There is no model {text!r}. Models here: {', '.join(names)}.")
+
+
+def _named(text: str) -> Path | None:
+    if Path(text).name != text or text.startswith("."):
+        return None
+    for folder in search_path():
+        if is_bundle(folder / text):
+            return folder / text
+    return builtin_path() if text == BUILTIN_NAME else None
 
 
 def expanded(text: str) -> Path:
     """Returns a path with ``~`` and ``~user`` replaced, where there is such a user."""
     try:
         return Path(text).expanduser()
-    except RuntimeError:  # ~somebody, who is not known here
+    except RuntimeError:  # a user who is not known here, or no home
         return Path(text)
 
 
@@ -132,30 +130,48 @@ def search_path() -> list[Path]:
     """Returns the folders that hold bundles by name, first choice first.
 
     ``GENDER_CLASSIFIER_MODELS`` (one or more folders, separated as ``PATH`` is) stands in for all others when set.
-    Otherwise: the checkout's ``models/`` when the package runs from one, and the user's model folder. The current
-    folder is not searched: a downloaded archive must not choose the model by where somebody happens to stand.
+    Otherwise: the checkout's ``models/`` when the package runs from one, and the user's model folder where there is a
+    home for it. The current folder is not searched: a downloaded archive must not choose the model by where it lies.
     """
     variable = os.environ.get(MODELS_VARIABLE)
     if variable:
         return [expanded(part) for part in variable.split(os.pathsep) if part]
-    checkout = _checkout_models()
-    return [user_dir()] if checkout is None else [checkout, user_dir()]
+    return [folder for folder in (_checkout_models(), _user_dir()) if folder is not None]
 
 
 def default_output_dir() -> Path:
-    """Returns where a new bundle goes unless told otherwise: the first folder of the search path."""
-    return search_path()[0]
+    """Returns where a new bundle goes unless told otherwise: the first folder of the search path.
+
+    Raises:
+        StoreError: If there is none, for want of a home.
+    """
+    return next(iter(search_path()), None) or user_dir()
 
 
 def user_dir() -> Path:
-    """Returns the user's model folder, following each platform's custom; it may not exist yet."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "gender-classifier" / "models"
+    """Returns the user's model folder, following each platform's custom; it may not exist yet.
+
+    Raises:
+        StoreError: If this user has no home; the message says what to set.
+    """
+    folder = _user_dir()
+    if folder is None:
+        raise StoreError(
+            f"This user has no home folder, so there is no place to keep models in. Set {MODELS_VARIABLE} to a folder "
+            "that holds them, or XDG_DATA_HOME to one for the data of all programs."
+        )
+    return folder
+
+
+def _user_dir() -> Path | None:
+    variable = {"win32": "LOCALAPPDATA", "darwin": None}.get(sys.platform, "XDG_DATA_HOME")
+    below_home = {"win32": "AppData/Local", "darwin": "Library/Application Support"}.get(sys.platform, ".local/share")
+    base = os.environ.get(variable) if variable else None
+    try:
+        data = Path(base) if base else Path.home() / below_home
+    except RuntimeError:  # HOME is not set, and the user is not in the list of users: a container, a service
+        return None
+    return data / "gender-classifier" / "models"
 
 
 def builtin_path() -> Path:
@@ -167,7 +183,19 @@ def builtin_path() -> Path:
     path = _PACKAGE / "models" / BUILTIN_NAME
     if is_bundle(path):
         return path
-    raise ModelNotFoundError("The built-in model is missing from this installation; install the package again.")
+    raise ModelNotFoundError(
+        "The built-in model is missing from this application: the program that froze it has to collect the data files "
+        "of the package gender_classifier, too."
+        if getattr(sys, "frozen", False)  # set by PyInstaller and its like
+        else "The built-in model is missing from this installation; install the package again."
+    )
+
+
+def _written(bundle: Path) -> float:
+    try:
+        return (bundle / MANIFEST_NAME).stat().st_mtime
+    except OSError:  # removed meanwhile
+        return 0.0
 
 
 def _checkout_models() -> Path | None:

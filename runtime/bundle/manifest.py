@@ -183,17 +183,18 @@ class Variant:
         file: POSIX path inside the bundle (``onnx/model.onnx``).
         bytes: Its size.
         sha256: Of its content, lower-case hex.
-        opset: Version of the default ONNX operator set.
-        ir_version: ONNX IR version.
-        quantization: The quantiser's settings as plain JSON, or ``None`` for fp32.
-        parity: Measured equality, or ``None`` for a model that somebody else exported.
+        opset: Version of the default ONNX operator set; ``None`` for a file that another program exported.
+        ir_version: ONNX IR version; likewise.
+        quantization: The quantiser's settings as plain JSON, or ``None`` for fp32. Their ``mode`` says how it runs:
+            ``dynamic``, and ``unknown`` in what another program exported, one picture at a time.
+        parity: Measured equality, or ``None`` for a model that another program exported.
     """
 
     file: str
     bytes: int
     sha256: str
-    opset: int
-    ir_version: int
+    opset: int | None = None
+    ir_version: int | None = None
     quantization: dict[str, Any] | None = None
     parity: Parity | None = None
 

@@ -1,91 +1,52 @@
-"""Models that somebody else exported: a folder in the Hub's ONNX layout, without a ``bundle.json``.
+"""Opens ready ONNX models in the Hub's layout that have no ``bundle.json``.
 
-The layout is that of Optimum and transformers.js: ``config.json``, ``preprocessor_config.json`` and
-``onnx/model.onnx``, with quantised versions beside it. What ``bundle.json`` would say is read from these files, or
-the model is refused with the reason; nothing is guessed. What cannot be known, such as how equal the file is to the
-original checkpoint, stays empty in the manifest.
+What ``bundle.json`` would say is read from the model's other files and from its graph, or the model is refused with the
+reason; nothing is guessed. What cannot be known, such as how equal the file is to the original checkpoint, stays empty
+in the manifest.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ... import runtime
-from ...gender_cli.models.hub import is_hub_id
-from ...gender_cli.models.listing import added_from
-from ..errors import (
-    BundleError,
-    ModelNotFoundError,
-    UnsupportedHeadError,
-    UnsupportedProcessorError,
-    VariantNotFoundError,
-)
+from ..errors import BundleError, UnsupportedHeadError, UnsupportedProcessorError
 from ..labels import meaning_of, read_head
-from . import locate
-from .bundle import Bundle, is_bundle, sha256_of
+from ..version import __version__
+from .bundle import Bundle
+from .files import digest_of, open_onnx, open_regular, read_bounded, sha256_of
 from .manifest import Architecture, FileRecord, Framing, Label, Manifest, ModelIO, ProcessorRecord, Source, Variant
-from .onnx_variant import read_variant
+from .selection import TEXT_FILES, VARIANT_FILES, choose_variants, texts_of
+from .strict_json import JSONFormatError, parse
 
 if TYPE_CHECKING:
+    import onnxruntime
+
     from ..processors.processor import Processor
 
 __all__ = [
-    "MAX_TEXT_BYTES",
-    "TEXT_FILES",
-    "USUAL_VARIANTS",
-    "VARIANT_FILES",
     "Description",
     "describe",
-    "digest_of",
-    "find_variants",
+    "licence_in",
     "licence_of",
+    "local_source",
     "make_manifest",
+    "onnx_files",
     "open_folder",
-    "open_model",
+    "read_variant",
 ]
 
-VARIANT_FILES: Final[dict[str, tuple[str, ...]]] = {
-    "fp32": ("model.onnx",),
-    "int8": ("model_quantized.onnx", "model_int8.onnx"),
-    "uint8": ("model_uint8.onnx",),
-    "q4": ("model_q4.onnx",),
-    "q4f16": ("model_q4f16.onnx",),
-    "bnb4": ("model_bnb4.onnx",),
-    "fp16": ("model_fp16.onnx",),
-}
-"""File names of the Hub's layout by variant, the first one there wins, in the order of preference for a default.
-
-``model_quantized.onnx`` is what the Hub's tools load as 8 bit; where there is also a ``model_int8.onnx``, it is a copy
-of that one or of ``model_uint8.onnx``.
-"""
-
-USUAL_VARIANTS: Final = ("fp32", "int8", "q4")
-"""What is taken unless told otherwise: the variants that this project's own bundles may have."""
-
-TEXT_FILES: Final = (
-    "config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "README.md",
-    "LICENSE",
-    "LICENSE.md",
-    "LICENSE.txt",
-)
-"""Every file but ONNX ones that is ever taken over. Programs and pickles are not among them."""
-
-MAX_TEXT_BYTES: Final = 8 * 1024 * 1024
-"""A configuration or model card beyond this is something else, and is not read."""
-_CLASSIFIER_CLASS = "ForImageClassification"  # part of the name of every image classifier in transformers
-_AGE_AND_GENDER = re.compile(r"(?<![a-z])age(?![a-z])|agegender|genderage")
-UNMEASURED = "Somebody else exported this model; how equal it is to the original checkpoint was not measured."
+UNMEASURED: Final = "How equal this model is to the original checkpoint was not measured: it came as ONNX files."
+_CLASSIFIER_CLASS: Final = "ForImageClassification"  # part of the name of every image classifier in transformers
+_AGE_AND_GENDER: Final = re.compile(r"(?<![a-z])age(?![a-z])|agegender|genderage")
+_BATCH_SCALED: Final = (b"DynamicQuantize", b"MatMulInteger", b"ConvInteger")
+"""Parts of the names of operators that scale activations by all that is in the batch."""
+_GIT_LFS: Final = b"version https://git-lfs"
+_FLOAT32: Final = "tensor(float)"
 
 
 @dataclass(frozen=True)
@@ -109,89 +70,33 @@ class Description:
     processor_file: str
 
 
-def open_model(
-    model: str | os.PathLike[str] | None, *, variant: str | None = None
-) -> str | os.PathLike[str] | Bundle | None:
-    """Resolves what ``--model`` may say beyond a bundle's name or folder.
-
-    Args:
-        model: A bundle's name or folder; ``ORG/NAME`` of a model that ``models add`` brought here; a folder in the
-            Hub's ONNX layout; or ``None`` for the default (``GENDER_CLASSIFIER_MODEL`` may say any of these, too).
-        variant: The variant about to be used.
-
-    Returns:
-        What :func:`runtime.load` takes: a name, a folder, an opened bundle, or ``None``.
-
-    Raises:
-        ModelNotFoundError: If ``ORG/NAME`` was not added.
-        BundleError: If a folder in the Hub's layout cannot be used; the message says why.
-    """
-    chosen = model if model is not None else os.environ.get(locate.MODEL_VARIABLE) or None
-    if chosen is None:
-        return None
-    if _is_installed(os.fspath(chosen)):
-        return model  # a folder of that name that happens to lie here does not stand in for it
-    path = locate.expanded(os.fspath(chosen))
-    if locate.is_folder(path):
-        return model if is_bundle(path) or not find_variants(_files_of(path)) else open_folder(path, variant=variant)
-    text = os.fspath(chosen)
-    if not is_hub_id(text):
-        return model
-    added = added_from(text)
-    if added is None:
-        raise ModelNotFoundError(
-            f"There is no model {text} here. To bring it from the Hub: gender-classifier models add {text} if somebody "
-            f"has put its ONNX files there, gender-classifier export {text} otherwise."
-        )
-    return added
-
-
-def open_folder(folder: Path, *, variant: str | None = None) -> Bundle:
+def open_folder(
+    folder: Path, *, variant: str | None = None, name: str | None = None, source: Source | None = None
+) -> Bundle:
     """Opens a folder in the Hub's ONNX layout as it is; its manifest is made in memory and holds one variant.
 
     Args:
         folder: The folder; nothing is written there.
-        variant: The variant to use; by default the first of :data:`VARIANT_FILES` that is there.
+        variant: The variant to use; by default the first of :data:`~runtime.bundle.selection.VARIANT_FILES` that is
+            there.
+        name: What the model is called; the folder's name unless given.
+        source: Where it came from; the folder with its digest unless given.
 
     Raises:
         BundleError: If the model cannot be used; the message says why.
     """
-    found = find_variants(_files_of(folder))
-    if not found:
-        raise BundleError(f"{folder} holds no ONNX model: no onnx/model.onnx, and no other file of that layout.")
-    wanted = variant or next(iter(found))
-    if wanted not in found:
-        raise VariantNotFoundError(f"The folder {folder} has no variant {wanted!r}; it has: {', '.join(found)}.")
-    name = folder.resolve().name
-    try:
-        description = describe(folder, str(folder))
-    except UnsupportedHeadError as error:
-        hint = (
-            f" That option belongs to `gender-classifier models add {folder}`." if "--label-map" in str(error) else ""
-        )
-        raise UnsupportedHeadError(f"{error}{hint}") from error
-    used = [*_texts_of(folder), found[wanted]]
-    licence = licence_of(folder)
-    source = Source("local", name, digest=digest_of(folder, used), license=licence)
-    read = {wanted: read_variant(folder, found[wanted], description)}
-    return Bundle(folder, make_manifest(folder, name, source, description, read))
+    asked = () if variant is None else (variant,)
+    ((chosen, path),) = choose_variants(onnx_files(folder), asked, str(folder), usual=()).items()
+    description = describe(folder, name or str(folder))
+    read = {chosen: read_variant(folder, path, description, chosen)}
+    source = source or local_source(folder, folder.resolve().name, read)
+    return Bundle(folder, make_manifest(folder, name or folder.resolve().name, source, description, read))
 
 
-def find_variants(paths: Iterable[str]) -> dict[str, str]:
-    """Returns the ONNX files of the Hub's layout by variant name, best default first.
-
-    ``onnx/`` is looked into first; then the top level, where ``optimum-cli export onnx`` writes.
-
-    Args:
-        paths: POSIX paths inside a repository or folder.
-    """
-    there = set(paths)
-    found: dict[str, str] = {}
-    for variant, names in VARIANT_FILES.items():
-        for path in (folder + name for folder in ("onnx/", "") for name in names):
-            if path in there:
-                found.setdefault(variant, path)
-    return found
+def onnx_files(folder: Path) -> set[str]:
+    """Returns the ONNX files of the Hub's layout that are in a folder, as POSIX paths."""
+    names = [name + end for names in VARIANT_FILES.values() for name in names for end in ("", "_data")]
+    return {path for path in (prefix + name for prefix in ("onnx/", "") for name in names) if (folder / path).is_file()}
 
 
 def describe(folder: Path, name: str, label_map: Mapping[str, str] | None = None) -> Description:
@@ -212,7 +117,7 @@ def describe(folder: Path, name: str, label_map: Mapping[str, str] | None = None
     try:
         labels, activation = read_head(config, label_map)
     except UnsupportedHeadError as error:
-        raise UnsupportedHeadError(f"{name} cannot be used: {error}.") from error
+        raise type(error)(f"{name} cannot be used: {error}.") from error
     if _AGE_AND_GENDER.search(f"{name} {config.get('_name_or_path', '')}".lower()):
         _refuse_age_head(name, labels)
     processor_file, processor_config = _processor_config(folder, config, name)
@@ -254,9 +159,8 @@ def make_manifest(
         if its_io != io:
             raise BundleError(
                 f"The variants {default} and {other} of {description.name} have different inputs or outputs; "
-                f"choose one with --variant {default}."
+                f"choose one of them, such as {default}."
             )
-    texts = {text: FileRecord((folder / text).stat().st_size, sha256_of(folder / text)) for text in _texts_of(folder)}
     return Manifest(
         name=name,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -267,57 +171,52 @@ def make_manifest(
         framing=framing or Framing("image"),
         io=io,
         processor=ProcessorRecord(description.processor.reference, description.processor_file),
-        files=texts,
+        files=records_of(folder),
         variants={variant: record for variant, (record, _) in variants.items()},
         default_variant=default,
-        exporter={"gender-classifier": runtime.__version__},
+        exporter={"gender-classifier": __version__},
         notes=(UNMEASURED, *notes),
     )
 
 
 def licence_of(folder: Path) -> str | None:
-    """Returns the licence word of a model card's front matter, or ``None``."""
+    """Returns the licence word of a folder's model card, or ``None``."""
     try:
-        card = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
+        return licence_in(read_bounded(folder / "README.md").decode("utf-8", errors="replace"))
     except OSError:
         return None
-    block = re.match(r"---\s*\n(.*?)\n---", card, re.DOTALL)
+
+
+def licence_in(card: str | None) -> str | None:
+    """Returns the licence word in the front matter of a model card's text, or ``None``."""
+    block = re.match(r"---\s*\n(.*?)\n---", card or "", re.DOTALL)
     found = re.search(r"^license:[ \t]*(\S.*?)[ \t]*$", block[1], re.MULTILINE) if block else None
     return found[1].strip("'\"") if found else None
 
 
-def digest_of(folder: Path, names: Iterable[str]) -> str:
-    """Returns one sha256 over files: of the lines ``<sha256>  <name>``, as ``sha256sum`` prints them, by name."""
-    lines = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in sorted(set(names)))
-    return hashlib.sha256(lines.encode()).hexdigest()
+def local_source(folder: Path, name: str, variants: Mapping[str, tuple[Variant, ModelIO]]) -> Source:
+    """Returns what a manifest says of the origin of a folder's model: its name, and the hash of all its files."""
+    hashes = {name: one.sha256 for name, one in records_of(folder).items()}
+    hashes |= {record.file: record.sha256 for record, _ in variants.values()}
+    return Source("local", name, digest=digest_of(hashes), license=licence_of(folder))
 
 
-def _is_installed(text: str) -> bool:
-    return text == locate.BUILTIN_NAME or any(path.name == text for path in locate.installed())
-
-
-def _files_of(folder: Path) -> list[str]:
-    names = [name for names in VARIANT_FILES.values() for name in names]
-    return [path for path in (prefix + name for prefix in ("onnx/", "") for name in names) if (folder / path).is_file()]
-
-
-def _texts_of(folder: Path) -> list[str]:
-    return [name for name in TEXT_FILES if (folder / name).is_file()]
+def records_of(folder: Path) -> dict[str, FileRecord]:
+    """Returns size and hash of the configurations, card and licence in a folder."""
+    sizes = {name: (folder / name).stat().st_size for name in TEXT_FILES if (folder / name).is_file()}
+    return {name: FileRecord(sizes[name], sha256_of(folder / name)) for name in texts_of(sizes)}
 
 
 def _read_json(path: Path, name: str) -> dict[str, Any]:
     try:
-        if path.stat().st_size > MAX_TEXT_BYTES:
-            raise BundleError(f"{name} cannot be used: its {path.name} is larger than any real one.")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse(read_bounded(path))
     except FileNotFoundError:
         raise BundleError(f"{name} cannot be used: it has no {path.name}, which says what its outputs mean.") from None
-    except BundleError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{name} cannot be used: its {path.name} cannot be read ({error}).") from error
+    except (OSError, JSONFormatError) as error:
+        why = error.strerror or error if isinstance(error, OSError) else error
+        raise BundleError(f"{name} cannot be used: its {path.name} cannot be read: {why}.") from error
     if not isinstance(data, dict):
-        raise BundleError(f"{name} cannot be used: its {path.name} holds no JSON object.")
+        raise BundleError(f"{name} cannot be used: its {path.name} does not hold a JSON object.")
     return data
 
 
@@ -351,7 +250,7 @@ def _architecture(config: dict[str, Any], name: str) -> Architecture:
 def _refuse_age_head(name: str, labels: tuple[Label, ...]) -> None:
     """Refuses a model called "age and gender" whose labels are no gender words: its outputs are no two classes.
 
-    ``--label-map`` does not help, since softmax over an age in years and a share means nothing. Files in the wild call
+    A map of its labels does not help: softmax over an age in years and a share means nothing. Files in the wild call
     such a head ``LABEL_0`` and ``LABEL_1``.
 
     Raises:
@@ -364,3 +263,124 @@ def _refuse_age_head(name: str, labels: tuple[Label, ...]) -> None:
         f"{name} cannot be used: by its name it predicts age and gender, and its outputs ({words}) are not named after "
         "women and men. Such a head gives an age in years and a share, not two classes."
     )
+
+
+def read_variant(folder: Path, path: str, description: Description, variant: str) -> tuple[Variant, ModelIO]:
+    """Checks one ONNX file against the model's description, by the graph that onnxruntime sees in it.
+
+    Args:
+        folder: Where the model's files are.
+        path: The ONNX file inside it.
+        description: What the model's other files say.
+        variant: What the variant is called. One of other numbers than floats runs one picture at a time, as its scales
+            may come from the whole batch.
+
+    Returns:
+        Its record for the manifest, and the graph's interface.
+
+    Raises:
+        UnsupportedHeadError: If the number of outputs is not that of the labels.
+        BundleError: If the file cannot be used; the message says why.
+    """
+    where = f"{path} of {description.name}"
+    try:
+        with open_onnx(folder / path, _BATCH_SCALED) as opened:
+            if opened.external:
+                raise BundleError(
+                    f"{where} keeps its weights in another file, and a model's ONNX file has to be self-contained. "
+                    "Choose another variant, or export the original checkpoint."
+                )
+            session = _probe(opened.model, folder / path, where)
+    except OSError as error:
+        raise BundleError(f"{where} cannot be read: {error.strerror or error}.") from error
+    one_by_one = opened.words or variant not in ("fp32", "fp16")
+    record = Variant(path, opened.size, opened.sha256, quantization={"mode": "unknown"} if one_by_one else None)
+    return record, _interface(session, description, where)
+
+
+def _probe(model: bytes | str, path: Path, where: str) -> onnxruntime.InferenceSession:
+    """Makes a session that only answers questions: nothing is optimised, so that it takes little time and memory."""
+    from ..session import import_onnxruntime
+
+    with open_regular(path) as file:
+        if file.read(len(_GIT_LFS)) == _GIT_LFS:
+            raise BundleError(
+                f"{where} is only Git LFS's note of where the file is, not the ONNX file itself. Run `git lfs pull` in "
+                "its folder, or bring the model from the Hub."
+            )
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    options.enable_cpu_mem_arena = False
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    try:
+        return ort.InferenceSession(model, sess_options=options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises its own classes, which share no public base
+        if "protobuf" in str(error):
+            raise BundleError(f"{where} is not an ONNX file, or a broken one.") from error
+        raise BundleError(f"{where} does not run here: {str(error).strip().splitlines()[0]}") from error
+
+
+def _interface(session: onnxruntime.InferenceSession, description: Description, where: str) -> ModelIO:
+    inputs = session.get_inputs()
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type != _FLOAT32:
+        raise BundleError(
+            f"{where} takes {_tensors(inputs)}; one float32 input of the form (pictures, 3, height, width) "
+            "is what can be fed."
+        )
+    (pixels,) = inputs
+    batch, channels, *graph_size = _shape(pixels)
+    if batch not in (None, 1):
+        raise BundleError(f"{where} takes exactly {batch} pictures at a time; it needs a free batch axis.")
+    if channels not in (None, 3):
+        raise BundleError(f"{where} takes pictures of {channels} channels, not of red, green and blue.")
+    height, width = (
+        _side(fixed, made, where) for fixed, made in zip(graph_size, description.processor.output_size, strict=True)
+    )
+    return ModelIO(pixels.name, _output(session.get_outputs(), description, where), height, width)
+
+
+def _side(fixed: int | None, made: int | None, where: str) -> int:
+    """Returns the network's height or width: the graph's and the processor's must agree, and one must be known."""
+    if fixed is not None and made is not None and fixed != made:
+        raise BundleError(
+            f"{where} takes pictures of {fixed} pixels where the processor makes {made}; its preprocessor_config.json "
+            "does not belong to it."
+        )
+    known = fixed or made
+    if known is None:
+        raise BundleError(f"{where} takes pictures of any size, and the processor's size depends on the picture.")
+    return known
+
+
+def _output(outputs: list[onnxruntime.NodeArg], description: Description, where: str) -> str:
+    """Returns the name of the output that holds the logits."""
+    named = {output.name: output for output in outputs}
+    if "logits" not in named and len(named) != 1:
+        raise UnsupportedHeadError(f"{where} gives {_tensors(outputs)}; a classifier gives logits alone.")
+    output = named["logits"] if "logits" in named else outputs[0]
+    expected = 1 if description.activation == "single_logit" else len(description.labels)
+    shape = _shape(output)
+    fits = not shape or (len(shape) == 2 and shape[1] in (None, expected))
+    if output.type != _FLOAT32 or not fits:
+        raise UnsupportedHeadError(
+            f"{where} gives {_tensors([output])}; (pictures, {expected}) in float32 belongs to the classes of its "
+            "config.json."
+        )
+    return str(output.name)
+
+
+def _shape(tensor: onnxruntime.NodeArg) -> list[int | None]:
+    """Returns each axis as a number, or as ``None`` where it is free (a name, or -1)."""
+    return [size if isinstance(size, int) and size > 0 else None for size in tensor.shape]
+
+
+def _tensors(tensors: list[onnxruntime.NodeArg]) -> str:
+    def words(tensor: onnxruntime.NodeArg) -> str:
+        kind = tensor.type.removeprefix("tensor(").removesuffix(")")
+        sizes = " x ".join("any" if size is None else str(size) for size in _shape(tensor))
+        return f"{tensor.name} ({'float32' if kind == 'float' else kind}, {sizes})"
+
+    return ", ".join(words(tensor) for tensor in tensors) or "nothing"

@@ -10,7 +10,8 @@ import pytest
 
 from gender_classifier.export import hub
 from gender_classifier.export.checkpoint import DEFAULT_MODEL, DEFAULT_REVISION, open_checkpoint
-from gender_classifier.export.errors import CheckpointError, DownloadError, ExportError
+from gender_classifier.export.errors import CheckpointError, ExportError
+from gender_classifier.runtime.errors import HubError
 from support.fake_hub import FakeHub
 
 CONFIG = {"model_type": "vit", "id2label": {"0": "Female", "1": "Male"}}
@@ -65,7 +66,9 @@ def test_nothing_else_is_downloaded(server: FakeHub, tmp_path: Path) -> None:
 def test_shards(server: FakeHub, tmp_path: Path) -> None:
     shards = {f"model-0000{part}-of-00002.safetensors": b"x" for part in (1, 2)}
     files = {name: content for name, content in FILES.items() if name != "model.safetensors"}
-    server.add("org/name", {**files, **shards, "model.safetensors.index.json": b"{}"})
+    places = {f"layer.{number}": name for number, name in enumerate(shards)}
+    index = json.dumps({"weight_map": places}).encode()
+    server.add("org/name", {**files, **shards, "model.safetensors.index.json": index})
     folder = open_checkpoint("org/name", cache_dir=tmp_path).folder
     assert {path.name for path in folder.iterdir()} >= {*shards, "model.safetensors.index.json"}
 
@@ -78,13 +81,13 @@ def test_a_commit_that_was_downloaded_needs_no_network(
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     again = open_checkpoint("org/name", commit, cache_dir=tmp_path)
     assert (again.source, again.config, again.folder) == (first.source, first.config, first.folder)
-    with pytest.raises(DownloadError, match="Check the network"):
+    with pytest.raises(HubError, match="Check the network"):
         open_checkpoint("org/name", "0" * 40, cache_dir=tmp_path)
 
 
 def test_default_model_is_pinned(server: FakeHub, tmp_path: Path) -> None:
     server.add(DEFAULT_MODEL, FILES)
-    with pytest.raises(DownloadError, match=DEFAULT_REVISION):  # this Hub's commit is another one
+    with pytest.raises(HubError, match=DEFAULT_REVISION):  # this Hub's commit is another one
         open_checkpoint(DEFAULT_MODEL, cache_dir=tmp_path)
     assert any(DEFAULT_REVISION in request for request in server.requests)
 
@@ -99,10 +102,10 @@ def test_pickle_only_is_refused_before_any_download(server: FakeHub, tmp_path: P
 
 def test_gated(server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server.add("org/name", FILES, gated=True)
-    with pytest.raises(DownloadError, match="gated"):
+    with pytest.raises(HubError, match="gated"):
         open_checkpoint("org/name", cache_dir=tmp_path)
     monkeypatch.setenv("HF_TOKEN", "hf_other")
-    with pytest.raises(DownloadError, match="gated"):
+    with pytest.raises(HubError, match="gated"):
         open_checkpoint("org/name", cache_dir=tmp_path)
     monkeypatch.setenv("HF_TOKEN", "hf_granted")
     assert open_checkpoint("org/name", cache_dir=tmp_path).config == CONFIG
@@ -111,26 +114,31 @@ def test_gated(server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_missing_and_private(server: FakeHub, tmp_path: Path) -> None:
     server.add("org/secret", FILES, private=True)
     for name in ("org/none", "org/secret"):
-        with pytest.raises(DownloadError, match=f"no model {name}"):
+        with pytest.raises(HubError, match=f"no model {name}"):
             open_checkpoint(name, cache_dir=tmp_path)
 
 
 def test_missing_revision(server: FakeHub, tmp_path: Path) -> None:
     server.add("org/name", FILES)
-    with pytest.raises(DownloadError, match="no revision v9"):
+    with pytest.raises(HubError, match="no revision v9"):
         open_checkpoint("org/name", "v9", cache_dir=tmp_path)
 
 
-def test_download_that_breaks_off(server: FakeHub, tmp_path: Path) -> None:
+def test_download_that_breaks_off(server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gender_classifier.runtime.bundle.hub._PAUSE_S", 0)
     server.add("org/name", {**FILES, "model.safetensors": b"x" * 100_000})
     server.cut_after = 10_000
-    with pytest.raises(DownloadError, match="could not be asked"):
-        open_checkpoint("org/name", cache_dir=tmp_path)
+    whole = open_checkpoint("org/name", cache_dir=tmp_path).folder / "model.safetensors"
+    assert whole.stat().st_size == 100_000
+    server.add("org/other", {**FILES, "model.safetensors": b"x" * 100_000})
+    server.cut_after = 0
+    with pytest.raises(HubError, match=r"org/other could not be downloaded|did not arrive"):
+        open_checkpoint("org/other", cache_dir=tmp_path)
 
 
 def test_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # the discard port: nobody listens
-    with pytest.raises(DownloadError, match="Check the network"):
+    with pytest.raises(HubError, match="Check the network"):
         open_checkpoint("org/name", cache_dir=tmp_path)
 
 
@@ -150,7 +158,7 @@ def test_a_folder_asks_nobody(server: FakeHub, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", ["no/such/folder", "name", "../x/y", "org/name/", ""])
 def test_neither_folder_nor_hub_model(model: str, server: FakeHub) -> None:
-    with pytest.raises((CheckpointError, DownloadError)):
+    with pytest.raises((CheckpointError, HubError)):
         open_checkpoint(model)
     assert server.requests == []
 

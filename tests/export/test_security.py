@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +45,45 @@ def test_usual_configurations_pass() -> None:
             "a": [1, {}],
         }
     )
+
+
+@pytest.mark.parametrize(
+    "config", [{"num_labels": 10**8}, {"vision_config": {"num_labels": 10**8}}, {"num_labels": "2"}]
+)
+def test_a_number_that_sizes_memory_is_bounded(config: dict[str, Any]) -> None:
+    with pytest.raises(CheckpointError, match="num_labels"):
+        security.check_config(config)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        {"weight_map": {"a": "model-1.safetensors", "b": "pytorch_model.bin"}},
+        {"weight_map": {"a": "../elsewhere/model.safetensors"}},
+        {"weight_map": {"a": "/etc/passwd"}},
+        {"weight_map": {"a": "model.safetensors.index.json"}},
+        {"weight_map": {"a": ["model-1.safetensors"]}},
+        {"weight_map": {}},
+        {"weight_map": 3},
+        [],
+        "{",
+    ],
+)
+def test_an_index_leads_to_no_other_file(tmp_path: Path, index: Any) -> None:
+    names = ["model.safetensors.index.json", "model-1.safetensors", "pytorch_model.bin"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / names[0]).write_text(index if index == "{" else json.dumps(index))
+    weights = security.weight_files(names, "x")
+    with pytest.raises(CheckpointError, match=r"model\.safetensors\.index\.json"):
+        security.check_index(tmp_path, weights)
+
+
+def test_an_index_of_the_shards_beside_it_passes(tmp_path: Path) -> None:
+    weights = ("model.safetensors.index.json", "model-1.safetensors", "model-2.safetensors")
+    (tmp_path / weights[0]).write_text(json.dumps({"weight_map": {"a": weights[1], "b": weights[2]}}))
+    security.check_index(tmp_path, weights)
+    security.check_index(tmp_path, ("model.safetensors",))
 
 
 def test_safetensors_only() -> None:

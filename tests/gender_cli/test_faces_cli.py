@@ -16,7 +16,7 @@ import gender_classifier
 from gender_classifier import runtime
 from gender_classifier.gender_cli import annotate
 from gender_classifier.gender_cli.models import detector as install
-from gender_classifier.runtime.errors import DetectorError, OptionError
+from gender_classifier.runtime.errors import OptionError, StoreError
 from gender_classifier.runtime.faces.detector import (
     DETECTOR_VARIABLE,
     FILE_NAME,
@@ -435,5 +435,5 @@ def test_folder_that_cannot_be_made_is_a_sentence(place, detector, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(place / "file"))
     monkeypatch.setenv("LOCALAPPDATA", str(place / "file"))
     monkeypatch.setenv("HOME", str(place / "file"))
-    with pytest.raises(DetectorError, match="cannot be made"):
+    with pytest.raises(StoreError, match="Not a directory"):
         install.install(detector)

@@ -54,7 +54,7 @@ def test_ten_labels_are_ordered_as_numbers() -> None:
         (["male", "random things", "random woman"], "3 classes"),
         (["age", "gender"], "quantity"),
         (["Female", "Female portrait"], "both mean female"),
-        (["LABEL_0", "LABEL_1"], "--label-map"),
+        (["LABEL_0", "LABEL_1"], "label map"),
         (["cat", "dog"], "'cat', 'dog'"),
         ([f"c{i}" for i in range(10)], "10 classes"),
     ],
@@ -89,7 +89,7 @@ def test_activation_is_read() -> None:
     assert [x.meaning for x in labels] == ["male", "female"]
     with pytest.raises(UnsupportedHeadError, match="regression"):
         read_head({"id2label": two, "problem_type": "regression"})
-    with pytest.raises(UnsupportedHeadError, match="--label-map"):
+    with pytest.raises(UnsupportedHeadError, match="label map"):
         read_head({"id2label": {"0": "LABEL_0"}})
     with pytest.raises(UnsupportedHeadError, match="LABEL_0"):
         read_head({})

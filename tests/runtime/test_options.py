@@ -12,7 +12,7 @@ import pytest
 import gender_classifier as gc
 from gender_classifier.gender_cli.arguments import build_parser
 from gender_classifier.gender_cli.sorting import command as sort
-from gender_classifier.gender_cli.sorting.journal_format import SETTINGS
+from gender_classifier.gender_cli.sorting.records import SETTINGS
 from gender_classifier.runtime.errors import OptionError
 from gender_classifier.runtime.options import PARTS, Faces, Limits, Options, flat, from_flat, options_of
 
@@ -27,7 +27,8 @@ def flags(parser) -> dict[str, object]:
 def test_the_keywords_of_load_are_the_fields_of_options():
     model, *keywords = inspect.signature(gc.load).parameters.values()
     assert (model.name, model.default) == ("model", None)
-    assert [each.name for each in keywords] == [field.name for field in fields(Options)]
+    found = ["revision", "download"]  # which model it is; the options are how it is used
+    assert [each.name for each in keywords] == [*(field.name for field in fields(Options)), *found]
     assert all(each.kind is inspect.Parameter.KEYWORD_ONLY for each in keywords)
     with pytest.raises(TypeError, match="max_faces"):
         gc.load(max_faces=1)

@@ -15,6 +15,7 @@ import hashlib
 import json
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -59,6 +60,8 @@ class FakeHub:
         self.uploads: dict[str, bytes] = {}
         self.cut_after: int | None = None
         """When set, every file is cut off after that many bytes, as a network that fails does."""
+        self.behave: Callable[[BaseHTTPRequestHandler], bool] | None = None
+        """When set, is asked first about each request; ``True`` says that it has answered."""
         self.public_url: str | None = None
         """Where commits are said to be. In a process whose ``huggingface_hub`` was imported without ``HF_ENDPOINT``
         this has to be the real Hub's address: the client parses it."""
@@ -151,6 +154,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
+        if self.hub.behave is not None and self.hub.behave(self):
+            return
         path = unquote(urlsplit(self.path).path)
         if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
             self._info(match[1], match[2] or "main")
@@ -174,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         sha, files = found
         blobs = "blobs" in parse_qs(urlsplit(self.path).query)
         siblings = [
-            {"rfilename": path, **({"size": len(content), "blobId": _sha1(content)} if blobs else {})}
+            {"rfilename": path, **(_described(path, content) if blobs else {})}
             for path, content in sorted(files.items())
         ]
         self._json(
@@ -328,6 +333,14 @@ class _Handler(BaseHTTPRequestHandler):
                 "commitUrl": f"{self.hub.public_url or self.hub.endpoint}/{name}/commit/{sha}",
             }
         )
+
+
+def _described(path: str, content: bytes) -> dict[str, Any]:
+    """What the Hub tells of a file; weights lie in Git LFS, under their sha256."""
+    told: dict[str, Any] = {"size": len(content), "blobId": _sha1(content)}
+    if path.endswith((".onnx", ".safetensors", ".bin")):
+        told["lfs"] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
+    return told
 
 
 def _sha1(content: bytes) -> str:

@@ -12,8 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from gender_classifier.runtime.bundle import onnx_folder
-from gender_classifier.runtime.bundle.manifest import MANIFEST_NAME, Source
-from gender_classifier.runtime.bundle.onnx_variant import read_variant
+from gender_classifier.runtime.bundle.manifest import MANIFEST_NAME
 from support import ROOT
 
 BUILTIN = ROOT / "models" / "gender-small"
@@ -57,8 +56,8 @@ def attention_model(parent: Path, processor: str = "vit", name: str = "") -> Pat
         (folder / file).write_text(json.dumps(text, indent=2), encoding="utf-8")
     description = onnx_folder.describe(folder, folder.name)
     paths = {"fp32": "onnx/model.onnx", "int8": "onnx/model_quantized.onnx", "q4": "onnx/model_q4.onnx"}
-    read = {variant: read_variant(folder, path, description) for variant, path in paths.items()}
-    source = Source("local", folder.name, digest=onnx_folder.digest_of(folder, paths.values()))
+    read = {variant: onnx_folder.read_variant(folder, path, description, variant) for variant, path in paths.items()}
+    source = onnx_folder.local_source(folder, folder.name, read)
     manifest = onnx_folder.make_manifest(folder, folder.name, source, description, read)
     (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
     return folder

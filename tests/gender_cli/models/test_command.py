@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import gender_classifier
-from gender_classifier.runtime.bundle import locate
+from gender_classifier.runtime.bundle import locate, origin
 from support import ROOT, TinyModel, tiny_bundle
 
 
@@ -65,8 +65,7 @@ class TestList:
 
     @pytest.mark.parametrize("named", ["mine", "org/name"])
     def test_the_environment_names_the_default(self, models, run, monkeypatch, named):
-        source = {"kind": "hub", "repository": "org/name", "revision": "ab" * 20}
-        edit(tiny_bundle(models, TinyModel(name="mine")), source=source)
+        origin.record(tiny_bundle(models, TinyModel(name="mine")), models / "mine", "org/name", "ab" * 20)
         os.utime(tiny_bundle(models, TinyModel(name="newer")) / "bundle.json", (4e9, 4e9))
         monkeypatch.setenv(locate.MODEL_VARIABLE, named)
         assert [one["name"] for one in json.loads(run("list", "--json")[1]) if one["default"]] == ["mine"]
@@ -143,8 +142,7 @@ class TestShow:
         assert run("show", folder)[0] == 0
 
     def test_takes_the_repository_that_a_model_came_from(self, models, run):
-        source = {"kind": "hub", "repository": "org/name", "revision": "ab" * 20}
-        edit(tiny_bundle(models), source=source)
+        origin.record(tiny_bundle(models), models / "tiny", "org/name", "ab" * 20)
         code, out, _ = run("show", "org/name")
         assert (code, str(models / "tiny") in out) == (0, True)
 

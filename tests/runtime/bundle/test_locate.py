@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from gender_classifier.runtime.bundle import locate
-from gender_classifier.runtime.errors import ModelNotFoundError
+from gender_classifier.runtime.errors import ModelNotFoundError, StoreError
 from support import TinyModel, tiny_bundle
 
 
@@ -26,6 +27,43 @@ def test_a_path_and_a_name_lead_to_the_same_folder(models):
     assert locate.find(folder) == folder
     assert locate.find("tiny") == folder
     assert locate.find("models/tiny").resolve() == folder
+
+
+def test_a_folder_that_lies_here_does_not_stand_in_for_a_name(models, tmp_path):
+    mine, impostor = tiny_bundle(models), tiny_bundle(tmp_path)
+    tiny_bundle(tmp_path, TinyModel(locate.BUILTIN_NAME))
+    assert locate.find("tiny") == mine
+    assert locate.find("./tiny").resolve() == impostor
+    assert locate.find(Path("tiny")).resolve() == impostor
+    assert locate.find(locate.BUILTIN_NAME) == locate.builtin_path()
+    tiny_bundle(tmp_path, TinyModel("only-here"))
+    assert locate.find("only-here").resolve() == tmp_path / "only-here"
+
+
+def test_without_a_home_what_needs_none_works(monkeypatch, tmp_path):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    for variable in (locate.MODELS_VARIABLE, locate.MODEL_VARIABLE, "XDG_DATA_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(locate, "_checkout_models", lambda: None)
+    assert locate.search_path() == []
+    assert locate.locate().is_fallback
+    for ask in (locate.user_dir, locate.default_output_dir):
+        with pytest.raises(StoreError, match=r"GENDER_CLASSIFIER_MODELS .* XDG_DATA_HOME"):
+            ask()
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert locate.default_output_dir() == tmp_path / "gender-classifier/models"
+
+
+def test_a_frozen_application_without_its_data_is_told_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(locate, "_PACKAGE", tmp_path)
+    with pytest.raises(ModelNotFoundError, match="install the package again"):
+        locate.builtin_path()
+    monkeypatch.setattr(locate.sys, "frozen", True, raising=False)
+    with pytest.raises(ModelNotFoundError, match="data files of the package gender_classifier"):
+        locate.builtin_path()
 
 
 def test_the_argument_wins_over_the_environment(models, monkeypatch):
@@ -60,11 +98,6 @@ def test_an_unknown_name_lists_those_there_are(models):
     tiny_bundle(models)
     with pytest.raises(ModelNotFoundError, match=r"no model 'other'.*gender-small, tiny"):
         locate.find("other")
-
-
-def test_a_hub_id_gets_the_command_that_brings_it(models):
-    with pytest.raises(ModelNotFoundError, match="gender-classifier export someone/something"):
-        locate.find("someone/something")
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])

@@ -1,4 +1,4 @@
-"""A bundle appears whole or not at all, whatever kills the export and whenever."""
+"""A folder appears whole or not at all, whatever kills the process and whenever."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import errno
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gender_classifier.export import publish
-from gender_classifier.export.errors import PublishError
+from gender_classifier.runtime.bundle import store
+from gender_classifier.runtime.errors import StoreError
 
 needs_fork = pytest.mark.skipif(os.name != "posix", reason="kills itself by signal")
 
@@ -36,9 +37,9 @@ def content(folder: Path) -> set[str]:
 
 
 def run_export(target: Path, word: str) -> None:
-    with publish.staged(target) as stage:
+    with store.staged(target) as stage:
         fill(stage, word)
-        publish.publish(stage, target)
+        store.publish(stage, target)
 
 
 def test_new_bundle(tmp_path: Path) -> None:
@@ -49,10 +50,7 @@ def test_new_bundle(tmp_path: Path) -> None:
     assert target.stat().st_mode & 0o777 == 0o755
 
 
-@pytest.mark.parametrize("has_exchange", [True, False])
-def test_replaced_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_exchange: bool) -> None:
-    if not has_exchange:
-        monkeypatch.setattr(publish, "_exchange", lambda *_: False)
+def test_replaced_bundle(tmp_path: Path) -> None:
     target = tmp_path / "model"
     fill(target, "old")
     (target / "onnx" / "model_q4.onnx").write_text("a file the new bundle has not")
@@ -63,7 +61,7 @@ def test_replaced_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_ex
 
 
 def fail_after_filling(target: Path) -> None:
-    with publish.staged(target) as stage:
+    with store.staged(target) as stage:
         fill(stage, "new")
         raise ZeroDivisionError
 
@@ -78,10 +76,10 @@ def test_failed_export_leaves_the_old_bundle(tmp_path: Path) -> None:
 
 
 def test_manifest_is_needed(tmp_path: Path) -> None:
-    with publish.staged(tmp_path / "model") as stage:
+    with store.staged(tmp_path / "model") as stage:
         (stage / "config.json").write_text("{}")
-        with pytest.raises(PublishError, match=r"bundle\.json"):
-            publish.publish(stage, tmp_path / "model")
+        with pytest.raises(StoreError, match=r"bundle\.json"):
+            store.publish(stage, tmp_path / "model")
     assert names(tmp_path) == []
 
 
@@ -91,7 +89,7 @@ def test_something_else_is_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "empty").mkdir()
     for name in ("photos", "file"):
-        with pytest.raises(PublishError, match="in the way"), publish.staged(tmp_path / name):
+        with pytest.raises(StoreError, match="in the way"), store.staged(tmp_path / name):
             pass
     run_export(tmp_path / "empty", "new")
     assert content(tmp_path / "empty") == {"new"}
@@ -99,10 +97,10 @@ def test_something_else_is_in_the_way(tmp_path: Path) -> None:
 
 
 def test_two_exports_to_one_name(tmp_path: Path) -> None:
-    with publish.staged(tmp_path / "model") as stage:
-        with pytest.raises(PublishError, match="Another export"), publish.staged(tmp_path / "model"):
+    with store.staged(tmp_path / "model") as stage:
+        with pytest.raises(StoreError, match="Another process"), store.staged(tmp_path / "model"):
             pass
-        with publish.staged(tmp_path / "other"):  # another name is free
+        with store.staged(tmp_path / "other"):  # another name is free
             pass
         assert stage.is_dir()
 
@@ -122,17 +120,20 @@ def test_disk_failures_are_sentences(
     fill(target, "old")
     if place == "fill":
         monkeypatch.setitem(globals(), "fill", fail)
+    elif place == "fsync":
+        monkeypatch.setattr(os, "fsync", fail)
     else:
-        monkeypatch.setattr(publish, {"fsync": "_fsync", "swap": "_exchange"}[place], fail)
-    with pytest.raises(PublishError, match=words):
+        rename = Path.rename
+        monkeypatch.setattr(Path, "rename", lambda one, to: fail() if ".new-" in one.name else rename(one, to))
+    with pytest.raises(StoreError, match=words):
         run_export(target, "new")
     monkeypatch.undo()
     assert content(target) == {"old"}
     assert names(tmp_path) == ["model"]
 
 
-def _die_at(step: int, target: Path, has_exchange: bool, count: Any) -> None:
-    """Runs an export in this process, killing it by SIGKILL just before its ``step``-th change of the disk."""
+def _die_at(step: int, target: Path, count: Any) -> None:
+    """Publishes in this process, killing it by SIGKILL just before its ``step``-th change of the disk."""
     taken = 0
 
     def counted(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -146,38 +147,35 @@ def _die_at(step: int, target: Path, has_exchange: bool, count: Any) -> None:
 
         return run
 
-    publish._exchange = counted(publish._exchange) if has_exchange else (lambda *_: False)  # type: ignore[assignment]
-    publish._fsync = counted(publish._fsync)
     for name in ("rename", "unlink", "rmdir", "mkdir", "write_text", "chmod"):
         setattr(Path, name, counted(getattr(Path, name)))
-    for name in ("unlink", "rmdir"):  # what shutil.rmtree calls
+    for name in ("unlink", "rmdir", "fsync"):  # the first two are what shutil.rmtree calls
         setattr(os, name, counted(getattr(os, name)))
     run_export(target, "new")
 
 
 @needs_fork
-@pytest.mark.parametrize("has_exchange", [True, False])
-def test_killed_at_every_step(tmp_path: Path, has_exchange: bool) -> None:
+def test_killed_at_every_step(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     count = context.Value("i", 0)
     seen = []
     for step in range(1, 200):
         target = tmp_path / str(step) / "model"
         fill(target, "old")
-        process = context.Process(target=_die_at, args=(step, target, has_exchange, count))
+        process = context.Process(target=_die_at, args=(step, target, count))
         process.start()
         process.join()
         if process.exitcode == 0:
             break
         assert process.exitcode == -signal.SIGKILL
         left = content(target)
-        if not has_exchange and left == {"none"}:  # between the two renames; the next export mends it
-            with publish.staged(target):
+        if left == {"none"}:  # between the two renames; the next attempt mends it
+            with store.staged(target):
                 assert content(target) == {"old"}
             left = {"gap"}
         assert left in ({"old"}, {"new"}, {"gap"})
         seen.append(next(iter(left)))
-        run_export(target, "end")  # whatever was left does not hinder the next export, and is gone afterwards
+        run_export(target, "end")  # whatever was left does not hinder the next attempt, and is gone afterwards
         assert content(target) == {"end"}
         assert names(target.parent) == ["model"]
     else:
@@ -185,4 +183,57 @@ def test_killed_at_every_step(tmp_path: Path, has_exchange: bool) -> None:
     assert len(seen) > 10
     assert {"old", "new"} <= set(seen)
     assert seen == sorted(seen, key=["old", "gap", "new"].index)  # old first, then new, never back
-    assert ("gap" in seen) == (not has_exchange)
+    assert seen.count("gap") == 1, "one step of all: the second rename"
+
+
+def test_a_folder_that_may_not_be_replaced_stays(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    fill(target, "old")
+    with store.staged(target) as stage:
+        fill(stage, "new")
+        with pytest.raises(StoreError, match="there already"):
+            store.publish(stage, target, replace=False)
+    assert content(target) == {"old"}
+    assert names(tmp_path) == ["model"]
+
+
+def test_what_a_killed_process_left_is_swept_away_a_day_later(tmp_path: Path) -> None:
+    for name, age in ((".a.new-1", 25 * 3600), (".b.gone-1", 25 * 3600), (".c.new-1", 60), (".model.new-1", 60)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    run_export(tmp_path / "model", "new")
+    assert names(tmp_path) == [".c.new-1", "model"]
+
+
+class TestRemove:
+    def test_nothing_is_left(self, tmp_path: Path) -> None:
+        fill(tmp_path / "model", "old")
+        store.remove(tmp_path / "model")
+        assert names(tmp_path) == []
+
+    def test_of_a_link_only_the_link_goes(self, tmp_path: Path) -> None:
+        fill(tmp_path / "elsewhere/model", "old")
+        (tmp_path / "linked").symlink_to(tmp_path / "elsewhere/model")
+        store.remove(tmp_path / "linked")
+        assert names(tmp_path) == ["elsewhere"]
+        assert content(tmp_path / "elsewhere/model") == {"old"}
+
+    def test_it_is_gone_even_where_its_files_cannot_be_deleted(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: Any, **__: Any) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        fill(tmp_path / "model", "old")
+        monkeypatch.setattr("shutil.rmtree", refuse)
+        with pytest.raises(StoreError, match="Permission denied"):
+            store.remove(tmp_path / "model")
+        assert not (tmp_path / "model").exists()
+
+    def test_what_cannot_be_moved_stays_whole(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        fill(tmp_path / "model", "old")
+        monkeypatch.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(OSError(errno.EBUSY, "in use")))
+        with pytest.raises(StoreError, match="in use"):
+            store.remove(tmp_path / "model")
+        assert content(tmp_path / "model") == {"old"}
+        assert names(tmp_path) == ["model"]
