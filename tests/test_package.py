@@ -199,6 +199,29 @@ def test_a_copy_inside_another_package_works(installed: Path, bare: Path, tmp_pa
     assert run(bare, "-c", code, cwd=tmp_path) == "female\n"
 
 
+@pytest.mark.slow
+def test_a_pickle_is_read_where_the_place_it_was_made_in_is_gone(
+    installed: Path, bare: Path, wheel: Path, tmp_path: Path
+) -> None:
+    """From a wheel to a checkout and to an environment at another path, and from a checkout to a wheel."""
+    checkout = tmp_path / "copy"
+    for room in ("runtime", "models"):
+        shutil.copytree(ROOT / room, checkout / room)
+    shutil.copy(ROOT / "gender_classifier.py", checkout)
+    gone = environment(tmp_path / "gone")
+    install(gone, str(wheel))
+    dump = "import gender_classifier, pickle; pickle.dump(gender_classifier.load(faces=False), open('PLACE', 'wb'))"
+    run(gone, "-c", dump.replace("PLACE", "wheel"), cwd=tmp_path)
+    run(bare, "-c", dump.replace("PLACE", "checkout"), cwd=tmp_path, PYTHONPATH=str(checkout))
+    shutil.rmtree(checkout)
+    shutil.rmtree(tmp_path / "gone")
+    there = python_of(installed)
+    load = f"import pickle; print(pickle.load(open('PLACE', 'rb')).predict({str(PICTURE)!r}).label)"
+    assert run(there, "-c", load.replace("PLACE", "wheel"), cwd=tmp_path) == "female\n"
+    assert run(there, "-c", load.replace("PLACE", "checkout"), cwd=tmp_path) == "female\n"
+    assert run(bare, "-c", load.replace("PLACE", "wheel"), cwd=tmp_path, PYTHONPATH=str(ROOT)) == "female\n"
+
+
 @pytest.mark.parametrize("safe", ["", "1"])
 def test_the_scripts_of_a_checkout_run_from_any_folder(bare: Path, safe: str, tmp_path: Path) -> None:
     cwd = rivals(tmp_path / "work")
