@@ -7,6 +7,7 @@ import sys
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from ..runtime.bundle.locate import choose
 from ..runtime.bundle.manifest import Decision
 from ..runtime.classifier import load
 from ..runtime.errors import Notice, OptionError
@@ -151,7 +152,7 @@ def _labelled(arguments: argparse.Namespace, *, name: str | None = None) -> Labe
 def _load(arguments: argparse.Namespace, model: str | None) -> Classifier:
     """Loads a model; with boxes the runtime is handed faces, and must not look for faces in them."""
     faces = False if getattr(arguments, "boxes", None) else arguments.faces
-    classifier = load(model, **vars(from_flat(vars(arguments) | {"faces": faces})))
+    classifier = load(choose(model, exported=True).model, **vars(from_flat(vars(arguments) | {"faces": faces})))
     missing = set(CLASSES) - set(classifier.manifest.meanings)
     if missing:
         raise OptionError(

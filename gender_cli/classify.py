@@ -35,6 +35,11 @@ DISCLAIMER = {
 }
 
 
+CHOSEN = {
+    "variable": "Using the model {model}, which GENDER_CLASSIFIER_MODEL names.",
+    "exported": "Using the model {model}, the one exported last.",
+}
+
 NOTICES = {
     Notice.BUILTIN_MODEL: (
         "Using the small built-in model; a larger one from the Hub is recommended. To bring it: "
@@ -47,11 +52,6 @@ NOTICES = {
 }
 
 
-def load_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Turns the shared model options into keyword arguments of :func:`runtime.load`, the model among them."""
-    return {"model": arguments.model, **vars(from_flat(vars(arguments)))}
-
-
 def load_classifier(arguments: argparse.Namespace, *, optimize: bool = True) -> Classifier:
     """Loads the model that the shared options name, and says what a user should hear about it.
 
@@ -59,12 +59,17 @@ def load_classifier(arguments: argparse.Namespace, *, optimize: bool = True) -> 
         ClassifierError: If it cannot be used.
     """
     with ending_at_once():
+        from ..runtime.bundle.locate import choose
         from ..runtime.classifier import load
         from ..runtime.session import import_onnxruntime
 
         import_onnxruntime()
-    classifier = load(**{**load_options(arguments), "optimize": optimize})
+    choice = choose(arguments.model, exported=True)
+    options = dataclasses.replace(from_flat(vars(arguments)), optimize=optimize)
+    classifier = load(choice.model, **vars(options))
     if not arguments.quiet:
+        if choice.by in CHOSEN:
+            say(CHOSEN[choice.by].format(model=classifier.manifest.name))
         for notice in classifier.notices:
             say(NOTICES[notice])
     return classifier

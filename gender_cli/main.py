@@ -60,11 +60,12 @@ def print_version(arguments: argparse.Namespace) -> int:
     """Prints package, model and onnxruntime, without loading any of them."""
     from .. import runtime
     from ..runtime.bundle.bundle import read_manifest
+    from ..runtime.bundle.locate import choose
     from ..runtime.bundle.resolve import folder_of
     from ..runtime.errors import ClassifierError
 
     try:
-        manifest = read_manifest(folder_of(arguments.model))
+        manifest = read_manifest(folder_of(choose(arguments.model, exported=True).model))
         revision = manifest.source.revision or manifest.source.digest or ""
         model = f"{manifest.name} ({manifest.source.repository} {revision[:12]})"
     except ClassifierError as error:

@@ -318,7 +318,7 @@ def _restore(
             source.verify()
             classifier = Classifier(source, options)
         else:
-            classifier = Classifier(_same_bundle(source, name, options, identities[0]), options)
+            classifier = _find(source, name, options, identities[0])
     if classifier.identity != identities[1]:
         raise DetectorError(
             f"The pickled classifier {identities[1]} finds faces with a detector that is not the one here; "
@@ -328,18 +328,18 @@ def _restore(
     return classifier
 
 
-def _same_bundle(path: str, name: str, options: Options, identity: str) -> Bundle:
-    """Returns the bundle at a path, or of a name, that gives the same answers; the path is only where it was."""
+def _find(path: str, name: str, options: Options, identity: str) -> Classifier:
+    """Returns the classifier of the bundle at a path, or of that name, that gives the same answers."""
     for where in (Path(path), name):
         try:
             bundle = Bundle.open(find(where))
-            with bundle.opened_variant(options.variant):
-                pass
+            # What the options do to an answer is the same on both sides; the detector is compared later.
+            if identity_of(bundle, options, None) == identity:
+                return Classifier(bundle, options)
+        except DetectorNotFoundError:
+            raise
         except (BundleError, ModelNotFoundError):
             continue
-        # What the options do to an answer is the same on both sides; the detector is compared later.
-        if identity_of(bundle, options, None) == identity:
-            return bundle
     raise ModelNotFoundError(f"The model {identity} of this pickle is not here: neither at {path} nor by its name.")
 
 
@@ -384,7 +384,7 @@ def load(
     Args:
         model: Name or folder of a bundle, or an opened one; a folder in the Hub's ONNX layout; or ``ORG/NAME``, which
             was added, or is in the Hugging Face cache (it is used where it lies). By default:
-            ``GENDER_CLASSIFIER_MODEL``, else an exported bundle in ``models/``, else the built-in one.
+            ``GENDER_CLASSIFIER_MODEL``, else the built-in one.
         revision: Commit, branch or tag of ``ORG/NAME``; the one that is here unless given.
         download: Whether a model ``ORG/NAME`` that is not here may be brought from the Hub.
         **options: Fields of :class:`Options`, each with its default.

@@ -206,7 +206,7 @@ def _add(arguments: argparse.Namespace) -> int:
     )
     bundle = add.add(request, say)
     name = bundle.manifest.name
-    by_default = locate.locate().path == bundle.path
+    by_default = locate.choose(exported=True).model == bundle.path
     use = "It is now used unless --model says otherwise." if by_default else f"To use it: --model {name}"
     _print(f"{name} was added ({bundle.path}). {use}")
     return 0

@@ -69,7 +69,7 @@ def installed() -> list[Installed]:
 def _default() -> Path | None:
     """Returns the folder of the model that is used unless told otherwise; ``None`` where that leads nowhere."""
     try:
-        return resolve.folder_of()
+        return resolve.folder_of(locate.choose(exported=True).model)
     except ClassifierError:
         return None
 

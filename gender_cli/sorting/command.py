@@ -10,7 +10,6 @@ import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ...runtime.errors import ClassifierError, OptionError
@@ -278,14 +277,15 @@ def _describe(classifier: Classifier) -> dict[str, Any]:
 
 def _settings(classifier: Classifier, arguments: argparse.Namespace) -> dict[str, Any]:
     """Returns the options that decide the answers, by :data:`SETTINGS`, as they are in effect."""
-    from ...runtime.bundle.locate import MODEL_VARIABLE
+    from ...runtime.bundle.locate import choose, expanded
 
     folder = classifier.bundle.path.resolve()
-    named = arguments.model or os.environ.get(MODEL_VARIABLE)
+    chosen = choose(arguments.model).model
+    named = None if chosen is None else os.fspath(chosen)
     settings = flat(classifier.options)
     settings |= {name: value for name in settings if (value := getattr(arguments, name, None)) is not None}
     # A name stays one; a folder is to be found from anywhere, and so is what was the default this time.
-    settings["model"] = named if named and Path(named).expanduser().resolve() != folder else str(folder)
+    settings["model"] = named if named and expanded(named).resolve() != folder else str(folder)
     settings |= {"variant": classifier.variant, "faces": classifier.finds_faces}
     if (detector := classifier.pipeline.detector) is not None:
         settings |= {

@@ -1,8 +1,4 @@
-"""Finds a bundle's folder on this machine, from a name, a path or nothing at all.
-
-Precedence, first hit wins: the argument, then ``GENDER_CLASSIFIER_MODEL``, then an exported bundle in a ``models/``
-folder, then the built-in bundle.
-"""
+"""Chooses the model, and finds a bundle's folder on this machine from a name or a path."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from ..errors import ModelNotFoundError, NotABundleError, StoreError
 from .bundle import is_bundle
@@ -20,14 +16,14 @@ __all__ = [
     "BUILTIN_NAME",
     "MODELS_VARIABLE",
     "MODEL_VARIABLE",
-    "Located",
+    "Choice",
     "builtin_path",
+    "choose",
     "default_output_dir",
     "expanded",
     "find",
     "installed",
     "is_folder",
-    "locate",
     "search_path",
     "user_dir",
 ]
@@ -40,29 +36,32 @@ _PACKAGE: Final = Path(__file__).resolve().parents[2]  # the checkout, or gender
 
 
 @dataclass(frozen=True)
-class Located:
-    """A bundle's folder, and whether it is the built-in one that nothing asked for by name."""
+class Choice:
+    """Which model is used, and what chose it.
 
-    path: Path
-    is_fallback: bool
-
-
-def locate(model: str | os.PathLike[str] | None = None) -> Located:
-    """Chooses the bundle, by the precedence above.
-
-    Among several exported bundles the one exported last wins (modification time of its manifest).
-
-    Raises:
-        ModelNotFoundError: If the name or path leads nowhere; the message lists the names there are.
+    Attributes:
+        model: Its name, path or ``ORG/NAME``; ``None`` is the built-in one.
+        by: What chose it.
     """
-    if model is None:
-        model = os.environ.get(MODEL_VARIABLE) or None
+
+    model: str | os.PathLike[str] | None
+    by: Literal["argument", "variable", "exported", "built-in"]
+
+
+def choose(model: str | os.PathLike[str] | None = None, *, exported: bool = False) -> Choice:
+    """Chooses the model; first hit wins: the argument, ``GENDER_CLASSIFIER_MODEL``, an exported one, the built-in one.
+
+    Args:
+        model: The argument.
+        exported: Whether the bundle exported last counts (modification time of its manifest). To a command line it
+            does; the answers of an application must not change because its user exports something.
+    """
     if model is not None:
-        return Located(find(model), is_fallback=False)
-    exported = [path for path in installed() if path.name != BUILTIN_NAME]
-    if exported:
-        return Located(max(exported, key=_written), is_fallback=False)
-    return Located(builtin_path(), is_fallback=True)
+        return Choice(model, "argument")
+    if variable := os.environ.get(MODEL_VARIABLE):
+        return Choice(variable, "variable")
+    others = [path for path in installed() if path.name != BUILTIN_NAME] if exported else []
+    return Choice(max(others, key=_written), "exported") if others else Choice(None, "built-in")
 
 
 def find(model: str | os.PathLike[str]) -> Path:

@@ -49,7 +49,7 @@ def open_model(
         BundleError: If it cannot be used; the message says why.
         OptionError: If there is a revision and no ``ORG/NAME``.
     """
-    chosen = model if model is not None else os.environ.get(locate.MODEL_VARIABLE) or None
+    chosen = locate.choose(model).model
     name = _hub_id(chosen)
     if name is None:
         if revision is not None:
@@ -57,8 +57,7 @@ def open_model(
                 f"{chosen or 'the default model'} is not a model on the Hub, ORG/NAME; it has no revision"
             )
         if chosen is None:
-            located = locate.locate()
-            return Opened(Bundle.open(located.path), located.is_fallback)
+            return Opened(Bundle.open(locate.builtin_path()), is_fallback=True)
         return Opened(_open_local(chosen, variant))
     added = origin.added_from(name, revision)
     if added is not None:
@@ -85,14 +84,14 @@ def folder_of(model: str | os.PathLike[str] | None = None) -> Path:
     Raises:
         ModelNotFoundError: If there is none.
     """
-    chosen = model if model is not None else os.environ.get(locate.MODEL_VARIABLE) or None
+    chosen = locate.choose(model).model
     name = _hub_id(chosen)
     if name is not None:
         cached = hub_cache.snapshot(name)
         found = origin.added_from(name) or (cached[0] if cached is not None and is_bundle(cached[0]) else None)
         if found is not None:
             return found
-    return locate.locate(chosen).path
+    return locate.builtin_path() if chosen is None else locate.find(chosen)
 
 
 def _hub_id(model: str | os.PathLike[str] | None) -> str | None:

@@ -242,6 +242,23 @@ def test_from_any_folder_the_built_in_model_answers(tmp_path):
     assert "built-in" in notice
 
 
+def test_it_says_which_model_it_took_unless_that_was_named(model, pictures, tmp_path, monkeypatch, capsys):
+    models = tmp_path / "models"
+    exported = tiny_bundle(models, TinyModel("exported"))
+    monkeypatch.setenv("GENDER_CLASSIFIER_MODELS", str(models))
+    monkeypatch.delenv("GENDER_CLASSIFIER_MODEL", raising=False)
+
+    def said(*arguments: str) -> str:
+        assert gender_classifier.main(["a.png", *arguments]) == 0
+        return capsys.readouterr().err
+
+    assert "Using the model exported, the one exported last." in said()
+    monkeypatch.setenv("GENDER_CLASSIFIER_MODEL", str(model))
+    assert "Using the model tiny, which GENDER_CLASSIFIER_MODEL names." in said()
+    for quiet in (said("--model", str(exported)), said("--quiet")):
+        assert "Using" not in quiet
+
+
 def test_help_version_and_wrong_use_import_neither_numpy_nor_onnxruntime(tmp_path):
     code = (
         "import sys, gender_classifier\n"

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import gender_classifier as gc
 from gender_classifier.runtime.bundle import locate
+from gender_classifier.runtime.bundle.resolve import folder_of
 from gender_classifier.runtime.errors import ModelNotFoundError, StoreError
 from support import TinyModel, tiny_bundle
+
+PIXELS = np.zeros((20, 20, 3), np.uint8)
 
 
 @pytest.fixture
@@ -49,7 +54,8 @@ def test_without_a_home_what_needs_none_works(monkeypatch, tmp_path):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(locate, "_checkout_models", lambda: None)
     assert locate.search_path() == []
-    assert locate.locate().is_fallback
+    assert folder_of() == locate.builtin_path()
+    assert gc.load(faces=False).predict(PIXELS).ok
     for ask in (locate.user_dir, locate.default_output_dir):
         with pytest.raises(StoreError, match=r"GENDER_CLASSIFIER_MODELS .* XDG_DATA_HOME"):
             ask()
@@ -67,19 +73,26 @@ def test_a_frozen_application_without_its_data_is_told_so(monkeypatch, tmp_path)
 
 
 def test_the_argument_wins_over_the_environment(models, monkeypatch):
-    one, two = tiny_bundle(models, TinyModel("one")), tiny_bundle(models, TinyModel("two"))
+    tiny_bundle(models, TinyModel("one"))
+    two = tiny_bundle(models, TinyModel("two"))
     monkeypatch.setenv(locate.MODEL_VARIABLE, "two")
-    assert locate.locate("one").path == one
-    assert locate.locate().path == two
-    assert not locate.locate().is_fallback
+    assert locate.choose("one") == locate.Choice("one", "argument")
+    for exported in (False, True):
+        assert locate.choose(exported=exported) == locate.Choice("two", "variable")
+    assert folder_of() == two
+    assert gc.load().bundle.path == two
 
 
-def test_the_bundle_exported_last_wins_over_the_built_in_one(models):
+def test_the_bundle_exported_last_counts_for_the_command_line_alone(models):
     one, two = tiny_bundle(models, TinyModel("one")), tiny_bundle(models, TinyModel("two"))
     os.utime(two / "bundle.json", (1, 1))
-    assert locate.locate().path == one
+    assert locate.choose(exported=True) == locate.Choice(one, "exported")
     os.utime(one / "bundle.json", (0, 0))
-    assert locate.locate().path == two
+    assert locate.choose(exported=True) == locate.Choice(two, "exported")
+    assert locate.choose() == locate.Choice(None, "built-in")
+    classifier = gc.load()
+    assert classifier.bundle.path == locate.builtin_path()
+    assert classifier.notices[0] is gc.Notice.BUILTIN_MODEL
 
 
 def test_a_temporary_folder_is_no_model(models):
@@ -88,10 +101,9 @@ def test_a_temporary_folder_is_no_model(models):
 
 
 def test_the_built_in_model_is_the_fallback(models):
-    located = locate.locate()
-    assert located.path.name == locate.BUILTIN_NAME
-    assert located.is_fallback
-    assert not locate.locate(locate.BUILTIN_NAME).is_fallback
+    assert locate.choose(exported=True) == locate.Choice(None, "built-in")
+    assert folder_of().name == locate.BUILTIN_NAME
+    assert gc.Notice.BUILTIN_MODEL not in gc.load(locate.BUILTIN_NAME, faces=False).notices
 
 
 def test_an_unknown_name_lists_those_there_are(models):
@@ -111,7 +123,8 @@ def test_the_current_folder_does_not_choose_the_model(models, tmp_path, monkeypa
     (elsewhere / "models").mkdir(parents=True)
     tiny_bundle(elsewhere / "models", TinyModel("planted"))
     monkeypatch.chdir(elsewhere)
-    assert locate.locate().is_fallback
+    assert folder_of() == locate.builtin_path()
+    assert gc.load(faces=False).predict(PIXELS).ok
 
 
 def test_the_user_folder_follows_the_platform(monkeypatch, tmp_path):
