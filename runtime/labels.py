@@ -40,6 +40,7 @@ _WORDS: tuple[tuple[str, frozenset[str]], ...] = (
 # "male child" or "not female" must not pass for "male" and "female".
 _NEUTRAL = frozenset({"face", "human", "person", "portrait", "random"})
 _MOST_LABELS = 1000  # names are made for so many at most, only to say that they are not two
+_LONGEST_LABEL = 200
 _ATTRIBUTES = frozenset({"age", "ages", "gender", "sex", "year", "years"})
 
 
@@ -65,7 +66,7 @@ def raw_labels(id2label: Mapping[Any, str]) -> tuple[str, ...]:
         id2label: Index to label. The keys are strings in JSON (``{"0": "Female"}``) and integers in transformers.
 
     Raises:
-        UnsupportedHeadError: If the keys are not 0, 1, ... n - 1.
+        UnsupportedHeadError: If the keys are not 0, 1, ... n - 1, or a label is longer than any word for a class.
     """
     try:
         by_index = {int(key): str(label) for key, label in id2label.items()}
@@ -77,6 +78,8 @@ def raw_labels(id2label: Mapping[Any, str]) -> tuple[str, ...]:
         raise UnsupportedHeadError(
             f"id2label has the keys {_quoted(list(id2label))}; they must count up from 0 without a gap"
         )
+    if any(len(label) > _LONGEST_LABEL for label in by_index.values()):
+        raise UnsupportedHeadError(f"id2label has a label of more than {_LONGEST_LABEL} characters")
     return tuple(by_index[index] for index in range(len(by_index)))
 
 

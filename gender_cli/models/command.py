@@ -165,7 +165,7 @@ def _remove(arguments: argparse.Namespace) -> int:
         raise OptionError(f"{name!r} is no model's name; `gender-classifier models list` shows the names.")
     path = next((one for one in locate.installed() if one.name == name), None)
     if path is None and name != locate.BUILTIN_NAME:
-        raise ModelNotFoundError(f"There is no model {name!r}; `gender-classifier models list` shows the names.")
+        raise ModelNotFoundError(f"There is no model {name!r}.")
     builtin = builtin_folder()
     if path is None or (builtin is not None and same(path, builtin)):
         raise OptionError(f"{name} is the built-in model; it comes and goes with the program.")

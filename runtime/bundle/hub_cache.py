@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -82,7 +81,7 @@ def partial(repository: str, cache: Path) -> Path:
     """
     blobs = cache / _name(repository) / "blobs"
     blobs.mkdir(parents=True, exist_ok=True)
-    return blobs / f"{secrets.token_hex(8)}.incomplete"
+    return blobs / f"{os.urandom(8).hex()}.incomplete"
 
 
 def keep(repository: str, commit: str, path: str, file: Path, content: str | None, cache: Path) -> None:
@@ -104,7 +103,7 @@ def keep(repository: str, commit: str, path: str, file: Path, content: str | Non
     if content is not None:
         file = file.replace(file.with_name(content))
         with suppress(OSError):  # Windows without the right to make links: the file itself lies in the snapshot
-            link = place.with_name(f".{secrets.token_hex(8)}")
+            link = place.with_name(f".{os.urandom(8).hex()}")
             link.symlink_to(os.path.relpath(file, place.parent))
             file = link
     file.replace(place)

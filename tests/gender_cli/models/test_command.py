@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import gender_classifier
 from gender_classifier.runtime.bundle import locate, origin
@@ -259,6 +261,103 @@ class TestRemove:
         assert "Permission denied" in err
         assert not folder.exists()
         assert locate.installed() == []
+
+
+HOSTILE = {
+    "deep": b"[" * 100_000,
+    "long-number": b'{"format_version": ' + b"1" * 400 + b"}",
+    "huge-number": b'{"format_version": 1e999}',
+    "nul": b'{"format_version": 1, "name": "a\\u0000b"}',
+    "half": b'{"format_version": 1, "name": "\\ud800"}',
+    "binary": bytes(range(256)),
+    "endless": b" " * (8 * 1024 * 1024 + 1),
+    "empty": b"",
+}
+
+
+class TestBrokenFolders:
+    """One broken folder among the models ends nothing that does not use it."""
+
+    @pytest.fixture
+    def broken(self, models):
+        for name, content in HOSTILE.items():
+            (models / name).mkdir()
+            (models / name / "bundle.json").write_bytes(content)
+        for name in ("fifo", "folder", "loop"):
+            (models / name).mkdir()
+        if hasattr(os, "mkfifo"):
+            os.mkfifo(models / "fifo/bundle.json")
+        (models / "folder/bundle.json").mkdir()
+        (models / "loop/bundle.json").symlink_to("bundle.json")
+        (models / os.fsdecode(b"\xff\x1b[2J")).mkdir()
+        return tiny_bundle(models, TinyModel(name="good"))
+
+    def test_the_list_names_each_and_goes_on(self, models, run, broken):
+        code, out, err = run("list", "--json")
+        listed = {one["name"]: one["problem"] for one in json.loads(out)}
+        assert (code, listed["good"], listed[locate.BUILTIN_NAME]) == (1, None, None)
+        assert {name for name, problem in listed.items() if problem} == set(HOSTILE)
+        assert len(err.splitlines()) == len(HOSTILE)
+        assert max(map(len, err.splitlines())) < 500
+
+    def test_another_model_is_used(self, models, run, broken, tmp_path):
+        assert run("verify", "good")[0] == 0
+        assert "model good" in version("--model", "good")
+        from gender_classifier import runtime
+
+        assert runtime.load("good").predict(Image.new("RGB", (9, 9), "red")).label == "female"
+
+    @pytest.mark.parametrize("name", HOSTILE)
+    def test_itself_gives_a_sentence(self, models, run, broken, name):
+        for command in ("show", "verify"):
+            code, _, err = run(command, name)
+            assert (code, len(err.splitlines())) == (1, 1)
+        assert version("--model", name).splitlines()[1].startswith("model none (")
+        assert run("remove", name, "--yes")[0] == 0
+
+    def test_a_model_folder_that_is_a_file(self, models, run, monkeypatch, tmp_path):
+        (tmp_path / "file").write_text("x")
+        monkeypatch.setenv(locate.MODELS_VARIABLE, str(tmp_path / "file"))
+        assert run("list")[0] == 0
+
+
+class TestWithoutHome:
+    @pytest.mark.parametrize(
+        ("words", "code"),
+        [
+            (["list"], 0),
+            (["show", locate.BUILTIN_NAME], 0),
+            (["verify", locate.BUILTIN_NAME], 0),
+            (["show", "other"], 2),
+            (["show", "org/name"], 2),
+            (["remove", "other", "--yes"], 2),
+            (["add", "FOREIGN"], 1),
+            (["add-detector"], 1),
+        ],
+    )
+    def test_every_command_works_or_says_what_to_set(self, monkeypatch, run, tmp_path, words, code):
+        def homeless():
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.setattr(Path, "home", homeless)
+        for name in list(os.environ):
+            if name.startswith(("GENDER_CLASSIFIER", "XDG", "HF_", "HOME", "LOCALAPPDATA")):
+                monkeypatch.delenv(name)
+        monkeypatch.setattr(locate, "_checkout_models", lambda: None)
+        foreign = tiny_bundle(tmp_path)
+        (foreign / "bundle.json").unlink()
+        result, _, err = run(*(str(foreign) if word == "FOREIGN" else word for word in words))
+        assert result == code
+        assert "Traceback" not in err
+        if code == 1:
+            assert "GENDER_CLASSIFIER_MODELS" in err
+            assert "XDG_DATA_HOME" in err
+
+
+def version(*words: str) -> str:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert gender_classifier.main([*words, "--version"]) == 0
+    return out.getvalue()
 
 
 class TestCommand:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import pickle
 import shutil
 
@@ -63,3 +65,57 @@ class TestInPlace:
         edit(foreign, "preprocessor_config.json", image_mean=[0, 0, 0])
         with pytest.raises(BundleError, match=r"preprocessor_config\.json"):
             pickle.loads(content)
+
+
+class TestHostileConfigurations:
+    """A number that sizes something is bounded before it is used."""
+
+    @pytest.mark.parametrize(
+        "config",
+        [
+            '{"num_labels": 100000000, "model_type": "vit"}',
+            '{"num_labels": -1, "model_type": "vit"}',
+            '{"num_labels": "2", "model_type": "vit"}',
+            '{"num_labels": ' + "9" * 400 + ', "model_type": "vit"}',
+            '{"id2label": 5, "model_type": "vit"}',
+            '{"id2label": [1, 2], "model_type": "vit"}',
+            '{"id2label": {"0": "a\\u0000b", "1": "man"}, "model_type": "vit"}',
+            '{"id2label": {"0": "woman\\ud800", "1": "man"}, "model_type": "vit"}',
+            json.dumps({"id2label": {index: f"label {index}" for index in range(100_000)}, "model_type": "vit"}),
+            '{"id2label": {"0": "' + "x" * 1_000_000 + '", "1": "man"}, "model_type": "vit"}',
+            '{"model_type": ' + "[" * 100_000 + "}",
+            '{"architectures": 3, "model_type": ["vit"]}',
+        ],
+    )
+    def test_a_sentence_of_bounded_length(self, foreign, config):
+        import tracemalloc
+
+        (foreign / "config.json").write_text(config)
+        tracemalloc.start()
+        try:
+            with pytest.raises(BundleError) as caught:
+                onnx_folder.open_folder(foreign)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert len(str(caught.value)) < 3000
+        assert peak < 100e6
+
+    @pytest.mark.parametrize("size", [{"height": 10**9, "width": 10**9}, {"height": 8, "width": 10**400}, 10**12])
+    def test_a_processor_of_any_size(self, foreign, size):
+        edit(foreign, "preprocessor_config.json", size=size)
+        with pytest.raises(BundleError):
+            onnx_folder.open_folder(foreign)
+
+    def test_a_configuration_that_has_no_end(self, foreign):
+        (foreign / "config.json").write_bytes(b" " * (8 * 1024 * 1024 + 1))
+        with pytest.raises(BundleError, match=r"config\.json cannot be read"):
+            onnx_folder.open_folder(foreign)
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+    @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "onnx/model.onnx"])
+    def test_a_fifo_is_not_waited_for(self, foreign, name):
+        (foreign / name).unlink()
+        os.mkfifo(foreign / name)
+        with pytest.raises(BundleError):
+            onnx_folder.open_folder(foreign)
