@@ -12,7 +12,7 @@ def test_every_hazard_names_tests_that_exist():
     known: dict[str, set[str]] = {}
     for path in (ROOT / "tests").rglob("test_*.py"):
         known[path.relative_to(ROOT / "tests").as_posix()] = set(
-            re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+            re.findall(r"^ *def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
         )
     rows = [
         line.rsplit("|", 2)[1]

@@ -23,7 +23,7 @@ along their width first, so that a pixel differs by one level here and there (Pi
 
 TESTED = (
     "gender_cli/models/test_command",
-    "runtime/bundle/test_onnx_header",
+    "runtime/bundle/test_onnx_folder",
     "runtime/bundle/test_bundle",
     "runtime/test_classifier",
     "runtime/test_decision",
