@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .exporter import ExportOptions, export_model
-    from .limits import VariantLimits
+    from .gate import VariantLimits
 
 __all__ = ["ExportOptions", "VariantLimits", "export_model"]
 
@@ -23,7 +23,7 @@ def __getattr__(name: str) -> object:
 
         return getattr(exporter, name)
     if name == "VariantLimits":
-        from .limits import VariantLimits
+        from .gate import VariantLimits
 
         return VariantLimits
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..runtime.errors import ClassifierError, OptionError
 from ..runtime.threads import default_threads
 from .checkpoint import DEFAULT_MODEL, DEFAULT_REVISION
-from .limits import VariantLimits
+from .gate import VariantLimits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

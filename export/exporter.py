@@ -17,8 +17,8 @@ from ..runtime.bundle.store import publish, staged
 from ..runtime.errors import OptionError
 from ..runtime.labels import read_head
 from .checkpoint import DEFAULT_MODEL, open_checkpoint
-from .errors import CheckpointError, ParityError
-from .limits import VariantLimits
+from .errors import CheckpointError
+from .gate import VariantLimits, choose_default
 from .progress import say, step
 from .security import check_environment
 
@@ -173,8 +173,8 @@ def _build(checkpoint: Checkpoint, draft: _Draft, stage: Path, options: ExportOp
     """Fills the stage: files, fp32, gate, variants, card, and the manifest last."""
     from . import convert
     from .card import model_card
-    from .gate import FILES, record, variant_record, verify, write_manifest
     from .network import load_original
+    from .verify import FILES, record, variant_record, verify, write_manifest
 
     with step("loading the checkpoint"):
         original = load_original(checkpoint)
@@ -219,27 +219,12 @@ def _build(checkpoint: Checkpoint, draft: _Draft, stage: Path, options: ExportOp
             pictures=options.pictures,
             calibration=options.calibration,
         )
-    manifest = replace(manifest, default_variant=_default(manifest, options.default_variant))
+    manifest = replace(manifest, default_variant=choose_default(manifest, options.default_variant))
     card = stage / "README.md"
     card.write_text(model_card(manifest, checkpoint.card), encoding="utf-8")
     manifest = replace(manifest, files={**manifest.files, "README.md": record(card)})
     write_manifest(stage, manifest)
     return manifest
-
-
-def _default(manifest: Manifest, wanted: str | None) -> str:
-    """The variant asked for where it was published; else int8 where it is clearly faster and as good, else fp32."""
-    if wanted is not None:
-        if wanted not in manifest.variants:
-            raise ParityError(
-                f"The variant {wanted}, asked for as the default one, is not worth publishing: no bundle."
-            )
-        return wanted
-    int8 = manifest.variants.get("int8")
-    if int8 is None or int8.parity is None:
-        return "fp32"
-    clear = int8.parity.decisions_flipped == 0 and int8.parity.latency_ratio_to_fp32 <= 0.9
-    return "int8" if clear and int8.parity.max_probability_difference <= 0.05 else "fp32"
 
 
 def _versions(exporter: str) -> dict[str, str]:

@@ -1,125 +1,61 @@
-"""The gate: fp32 must be the original, and each quantised variant must be worth publishing."""
+"""Decides which variants are good enough for a bundle, and which of them is the default.
+
+It imports nothing heavy: the command line shows the limits.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import partial
-from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ..runtime.bundle.files import sha256_of
-from ..runtime.bundle.manifest import MANIFEST_NAME, FileRecord, Manifest, Parity, Variant
-from ..runtime.decode.decode import decode
-from . import parity, quantize
 from .errors import ParityError
-from .graph import header, opset_of
-from .pictures import make_pictures, pictures_in, set_name
-from .progress import say, step
-from .variants import make_variant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from ..runtime.classifier import Classifier
-    from ..runtime.processors.processor import Processor
-    from .limits import VariantLimits
-    from .network import Original
+    from ..runtime.bundle.manifest import Manifest
     from .parity import Comparison
-    from .variants import Quantizer
 
-__all__ = ["FILES", "record", "variant_record", "verify", "write_manifest"]
+__all__ = ["VariantLimits", "check_fp32", "choose_default"]
 
-FILES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_quantized.onnx", "q4": "onnx/model_q4.onnx"}
-"""The Hub's own names for ONNX files, which Optimum and transformers.js look for."""
-
-_CALIBRATION_PICTURES = 64
-_CALIBRATION_SEED = 1
+_CLEARLY_FASTER = 0.9
+"""Latency ratio to fp32 at which int8 becomes the default."""
+_AS_GOOD = 0.05
+"""Largest probability difference of an int8 variant that becomes the default."""
 
 
 @dataclass(frozen=True)
-class _Evidence:
-    """The verification pictures as the network's inputs (N, 3, H, W), and the original's answers (N, classes)."""
+class VariantLimits:
+    """What a variant is held to.
 
-    pixels: NDArray[np.float32]
-    answers: NDArray[np.float64]
-    reference: str
+    Attributes:
+        tolerance: Largest probability difference of fp32 from the original; no decision may flip.
+        difference: Largest probability difference of a quantised variant from the original.
+        flips: Share of decided pictures whose answer a quantised variant may flip.
+        latency: Largest latency ratio to fp32 (1: not slower).
+        exclusion_rounds: How many groups of nodes may be left in fp32 to get below the limits; 0 switches this off.
+        latency_seconds: About how long latency is measured; at least seven runs of each file.
+    """
+
+    tolerance: float = 1e-4
+    difference: float = 0.25
+    flips: float = 0.02
+    latency: float = 1.0
+    exclusion_rounds: int = 3
+    latency_seconds: float = 6.0
+
+    def accept(self, comparison: Comparison) -> bool:
+        """Returns whether a quantised variant is close enough to the original."""
+        return comparison.flipped <= self.flips * comparison.decided and comparison.max_difference <= self.difference
 
 
-def verify(
-    manifest: Manifest,
-    original: Original,
-    processor: Processor,
-    stage: Path,
-    scratch: Path,
-    *,
-    variants: Sequence[str],
-    limits: VariantLimits,
-    pictures: Path | None = None,
-    calibration: Path | None = None,
-) -> Manifest:
-    """Holds the fp32 file to the original, from picture file to probabilities, then tries the quantised variants.
-
-    Args:
-        manifest: Of the bundle in the making; its fp32 file is in the stage.
-        original: The network in PyTorch with its PIL processor.
-        processor: The runtime's own processor.
-        stage: The bundle in the making.
-        scratch: A folder for drawn pictures.
-        variants: Quantised variants to try.
-        limits: What each is held to.
-        pictures: A folder of pictures to verify on, instead of the drawn ones.
-        calibration: A folder of pictures for static int8, instead of drawn ones.
-
-    Returns:
-        The manifest with every published variant's measurements, and a note for every other.
+def check_fp32(comparison: Comparison, limits: VariantLimits, pictures: Sequence[Path]) -> None:
+    """Refuses a file that does not give the original's answers.
 
     Raises:
-        ParityError: If fp32 is not the same model.
+        ParityError: If a probability differs by more than the tolerance, or a decision flips.
     """
-    chosen = pictures_in(pictures) if pictures else make_pictures(scratch)
-    with step(f"asking the original about {len(chosen)} pictures"):
-        answers = original.probabilities(chosen, manifest.activation, manifest.decision.temperature)
-    with step("holding the fp32 file to it"):
-        write_manifest(stage, manifest)
-        classifier = parity.classifier_for(stage, "fp32")
-        evidence = _Evidence(parity.prepare(classifier, chosen), answers, f"torch {metadata.version('torch')}")
-        comparison = _compare(classifier, evidence, limits)
-        _check_fp32(comparison, limits, chosen)
-    say(f"fp32 equals the original: largest probability difference {comparison.max_difference:.1e}")
-    measured = _parity(comparison, limits.tolerance, 1.0, evidence.reference)
-    manifest = replace(
-        manifest,
-        variants={"fp32": variant_record(stage, "fp32", parity=measured)},
-        notes=(f"Verified on {set_name(chosen)}{'' if pictures else ', drawn by code'}.",),
-    )
-    for name in variants:
-        quantizer, operators = _quantizer(name, stage / FILES["fp32"], processor, calibration, scratch)
-        manifest = _add(name, quantizer, operators, manifest, stage, evidence, limits)
-    return manifest
-
-
-def _compare(classifier: Classifier, evidence: _Evidence, limits: VariantLimits) -> Comparison:
-    """Compares one by one and in batches of eight; returns the worst of both."""
-    manifest = classifier.manifest
-    compared = [
-        parity.compare(
-            evidence.answers,
-            parity.probabilities(classifier, evidence.pixels, batch=batch),
-            manifest.labels,
-            manifest.decision,
-            2 * limits.tolerance,
-        )
-        for batch in (1, 8)
-    ]
-    worst = max(compared, key=lambda one: one.max_difference)
-    return replace(worst, flipped=max(one.flipped for one in compared))
-
-
-def _check_fp32(comparison: Comparison, limits: VariantLimits, pictures: Sequence[Path]) -> None:
     if comparison.max_difference > limits.tolerance or comparison.flipped:
         raise ParityError(
             f"The ONNX model is not the same model: a probability differs by {comparison.max_difference:.2g} (at most "
@@ -128,102 +64,20 @@ def _check_fp32(comparison: Comparison, limits: VariantLimits, pictures: Sequenc
         )
 
 
-def _quantizer(
-    name: str, fp32: Path, processor: Processor, calibration: Path | None, scratch: Path
-) -> tuple[Quantizer, Sequence[str]]:
-    """Chooses how a variant is made, and which operators' nodes may be left out of it."""
-    if name == "q4":
-        return quantize.quantize_q4, ("MatMul",)
-    if quantize.int8_mode(fp32) == "dynamic":
-        return quantize.quantize_dynamic, quantize.INT8_OPERATORS
-    inputs = _calibration(processor, calibration, scratch)
-    return partial(quantize.quantize_static, calibration=inputs), ("Conv", *quantize.INT8_OPERATORS)
+def choose_default(manifest: Manifest, wanted: str | None) -> str:
+    """Returns the variant asked for; without one int8 where it is clearly faster and as good, else fp32.
 
-
-def _add(
-    name: str,
-    quantizer: Quantizer,
-    operators: Sequence[str],
-    manifest: Manifest,
-    stage: Path,
-    evidence: _Evidence,
-    limits: VariantLimits,
-) -> Manifest:
-    """Tries one variant; returns the manifest with it, or with the sentence that says why not."""
-    path = stage / FILES[name]
-    with step(f"making and measuring {name}"):
-        outcome = make_variant(
-            name,
-            quantizer,
-            operators,
-            stage / FILES["fp32"],
-            path,
-            manifest=manifest,
-            pixels=evidence.pixels,
-            reference=evidence.answers,
-            limits=limits,
-        )
-        smallest = min(variant.bytes for variant in manifest.variants.values())
-        if outcome.refusal is None and path.stat().st_size >= smallest:
-            path.unlink()
-            outcome = replace(outcome, refusal=f"No {name} variant: a file that is no larger holds a better one.")
-    if outcome.refusal is not None or outcome.latency_ratio is None:
-        refusal = outcome.refusal or f"No {name} variant."
-        say(refusal)
-        return replace(manifest, notes=(*manifest.notes, refusal))
-    tried = {**manifest.variants, name: variant_record(stage, name, settings=outcome.settings)}
-    write_manifest(stage, replace(manifest, variants=tried))
-    # The last word is the runtime's own: the file as a user will load it.
-    final = _compare(parity.classifier_for(stage, name), evidence, limits)
-    measured = _parity(final, limits.difference, outcome.latency_ratio, evidence.reference)
-    published = variant_record(stage, name, settings=outcome.settings, parity=measured)
-    return replace(manifest, variants={**manifest.variants, name: published})
-
-
-def _calibration(processor: Processor, folder: Path | None, scratch: Path) -> list[NDArray[np.float32]]:
-    """Pictures for activation ranges: other ones than those that verify."""
-    if folder is not None:
-        paths = pictures_in(folder)
-    else:
-        place = scratch / "calibration"
-        place.mkdir(exist_ok=True)
-        paths = make_pictures(place, _CALIBRATION_PICTURES, seed=_CALIBRATION_SEED)
-    return [processor(decode(path)) for path in paths]
-
-
-def _parity(comparison: Comparison, tolerance: float, ratio: float, reference: str) -> Parity:
-    return Parity(
-        pictures=comparison.pictures,
-        max_probability_difference=float(f"{comparison.max_difference:.3g}"),
-        decisions_flipped=comparison.flipped,
-        tolerance=tolerance,
-        latency_ratio_to_fp32=round(ratio, 3),
-        reference=reference,
-    )
-
-
-def variant_record(
-    stage: Path, name: str, *, settings: dict[str, Any] | None = None, parity: Parity | None = None
-) -> Variant:
-    """Describes an ONNX file of the stage as the manifest does."""
-    path = stage / FILES[name]
-    model, file = header(path), record(path)
-    return Variant(
-        file=FILES[name],
-        bytes=file.bytes,
-        sha256=file.sha256,
-        opset=opset_of(model),
-        ir_version=int(model.ir_version),
-        quantization=settings,
-        parity=parity,
-    )
-
-
-def record(path: Path) -> FileRecord:
-    """Returns a file's size and hash."""
-    return FileRecord(path.stat().st_size, sha256_of(path))
-
-
-def write_manifest(stage: Path, manifest: Manifest) -> None:
-    """Writes ``bundle.json``."""
-    (stage / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+    Raises:
+        ParityError: If the one asked for was not good enough to be published.
+    """
+    if wanted is not None:
+        if wanted not in manifest.variants:
+            raise ParityError(
+                f"The variant {wanted}, asked for as the default one, is not worth publishing: no bundle."
+            )
+        return wanted
+    int8 = manifest.variants.get("int8")
+    if int8 is None or int8.parity is None:
+        return "fp32"
+    clear = int8.parity.decisions_flipped == 0 and int8.parity.latency_ratio_to_fp32 <= _CLEARLY_FASTER
+    return "int8" if clear and int8.parity.max_probability_difference <= _AS_GOOD else "fp32"

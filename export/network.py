@@ -11,7 +11,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
+from ..runtime.decode.decode import decode
 from .architectures import ModelClass, find_class
 from .errors import CheckpointError
 
@@ -47,14 +49,18 @@ class Original:
         return sum(weight.numel() for weight in self.model.parameters())
 
     def pixels(self, picture: Path) -> NDArray[np.float32]:
-        """Reads a picture file as transformers' pipeline does; float32 (3, H, W)."""
+        """Reads a picture file as transformers' pipeline does, but for 16-bit grey; float32 (3, H, W)."""
         from transformers.image_utils import load_image
 
         named: dict[str, Any] = {"return_tensors": "pt"}  # timm's gives nothing else
         if "input_data_format" in inspect.signature(self.processor.preprocess).parameters:
             # Else a picture one or three pixels high is taken for one whose channels come first.
             named["input_data_format"] = "channels_last"
-        batch = self.processor(images=load_image(str(picture)), **named)
+        with Image.open(picture) as opened:
+            wide = opened.mode.startswith("I")
+        # 16-bit grey is scaled by the runtime and clipped by transformers (docs/decode.md): both get what is scaled.
+        image = decode(picture) if wide else load_image(str(picture))
+        batch = self.processor(images=image, **named)
         return np.asarray(batch["pixel_values"][0].numpy(), dtype=np.float32)
 
     def logits(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:

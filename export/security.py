@@ -22,14 +22,18 @@ _ATTENTION_WORDS = frozenset({None, "eager", "sdpa", "flash_attention_2", "flex_
 
 
 def check_environment() -> None:
-    """Refuses to run where the optional package ``kernels`` can be imported.
+    """Refuses to run, before anything is downloaded, where a package is missing, or ``kernels`` can be imported.
 
-    With it, transformers 4.56 to 5.2 fetches and runs code that a ``config.json`` names (CVE-2026-4372), whatever
+    With ``kernels``, transformers 4.56 to 5.2 fetches and runs code that a ``config.json`` names (CVE-2026-4372), whatever
     ``trust_remote_code`` says.
 
     Raises:
-        ExportError: If it can be imported.
+        ModuleNotFoundError: If what exports is not installed.
+        ExportError: If ``kernels`` can be imported.
     """
+    for package in ("torch", "transformers", "optimum", "onnx"):
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
     if importlib.util.find_spec("kernels") is not None:
         raise ExportError(
             "The package `kernels` is installed here. With this version of transformers it lets a model's config.json "

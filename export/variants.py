@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..runtime import decision
 from ..runtime.session import create_session
 from . import graph, parity
@@ -16,11 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from ..runtime.bundle.manifest import Manifest
-    from .limits import VariantLimits
+    from .gate import VariantLimits
     from .parity import Comparison
 
     Quantizer = Callable[[Path, Path, Sequence[str]], dict[str, Any]]
@@ -57,20 +58,8 @@ class _Judge:
         rows = [session.run([manifest.io.output_name], feed)[0] for feed in feeds]
         answers = [decision.probabilities(row, manifest.activation, manifest.decision.temperature)[0] for row in rows]
         return parity.compare(
-            self.reference, _stack(answers), manifest.labels, manifest.decision, 2 * self.limits.tolerance
+            self.reference, np.stack(answers), manifest.labels, manifest.decision, 2 * self.limits.tolerance
         )
-
-    def accepts(self, comparison: Comparison) -> bool:
-        return (
-            comparison.flipped <= self.limits.flips * comparison.decided
-            and comparison.max_difference <= self.limits.difference
-        )
-
-
-def _stack(rows: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    import numpy as np
-
-    return np.stack(rows)
 
 
 def make_variant(
@@ -112,9 +101,9 @@ def make_variant(
         path.unlink()
         return Outcome(settings, None, None, refusal)
     comparison = judge.compare(path)
-    if not judge.accepts(comparison) and limits.exclusion_rounds:
+    if not judge.limits.accept(comparison) and limits.exclusion_rounds:
         settings, comparison = _exclude(name, quantizer, operators, fp32, path, settings, comparison, judge)
-    if not judge.accepts(comparison):
+    if not judge.limits.accept(comparison):
         path.unlink()
         return Outcome(settings, comparison, None, _inaccurate(name, comparison, limits))
     ratio = parity.latency_ratio(path, fp32, pixels[0], seconds=limits.latency_seconds)
@@ -183,7 +172,7 @@ def _exclude(
                 break
             comparison, excluded, settings = best
             quantizer(fp32, path, excluded)
-            if judge.accepts(comparison):
+            if judge.limits.accept(comparison):
                 break
     finally:
         trial.unlink(missing_ok=True)

@@ -110,6 +110,7 @@ def test_from_the_hub_in_a_process_of_its_own(vit_checkpoint: Path, few_pictures
 
 
 def test_no_network_in_a_process_of_its_own(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     done = python("-m", "export", "org/name", HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path))
     assert done.returncode == 1
     assert "Check the network" in done.stderr
