@@ -24,8 +24,8 @@ _ATTENTION_WORDS = frozenset({None, "eager", "sdpa", "flash_attention_2", "flex_
 def check_environment() -> None:
     """Refuses to run, before anything is downloaded, where a package is missing, or ``kernels`` can be imported.
 
-    With ``kernels``, transformers 4.56 to 5.2 fetches and runs code that a ``config.json`` names (CVE-2026-4372), whatever
-    ``trust_remote_code`` says.
+    With ``kernels``, transformers 4.56 to 5.2 fetches and runs code that a ``config.json`` names (CVE-2026-4372),
+    whatever ``trust_remote_code`` says.
 
     Raises:
         ModuleNotFoundError: If what exports is not installed.

@@ -13,10 +13,19 @@ from gender_classifier.export.errors import CheckpointError, ExportError
 
 
 def test_kernels_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "kernels" else object())
     security.check_environment()
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if name == "kernels" else None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     with pytest.raises(ExportError, match="CVE-2026-4372"):
         security.check_environment()
+
+
+@pytest.mark.parametrize("missing", ["torch", "transformers", "optimum", "onnx"])
+def test_a_missing_package_is_named_before_anything_else(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == missing else object())
+    with pytest.raises(ModuleNotFoundError) as raised:
+        security.check_environment()
+    assert raised.value.name == missing
 
 
 @pytest.mark.parametrize(
