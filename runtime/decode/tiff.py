@@ -40,6 +40,7 @@ _SHORT, _LONG, _RATIONAL, _UNDEFINED = 3, 4, 5, 7
 _MOST_VALUES = 1 << 20
 """Most numbers in one tag: Pillow makes a Python tuple of them, 36 bytes each. 89 megapixels in tiles of 16 x 16 need
 350,000 offsets."""
+_MOST_SAMPLES = 16
 _MOST_TABLES = 64 << 10
 _SCANS_PIXELS = 27_962_026
 """Pixels by the default limits where the strips or tiles are JPEG of several scans: libtiff allows a hundred, and they
@@ -214,11 +215,13 @@ def _layout(directory: _Directory, name: str) -> _Layout:
     size = directory.integer(_WIDTH, 0), directory.integer(_LENGTH, 0)
     colour = _YCBCR if compression == _OLD else directory.integer(_PHOTOMETRIC, _GREY_INVERTED)
     samples = directory.integer(_SAMPLES, 3 if compression == _OLD else 1)
+    if not 0 < samples <= _MOST_SAMPLES:
+        raise unsupported_pixels(name, f"{samples} samples")
     if colour == _YCBCR and samples == 1:
         colour = _GREY
     words, channels = _COLOUR.get(colour, (f"colours of number {colour}", samples))
-    depths = directory.integers(_BITS, 1)[: max(samples, 1)]
-    formats = directory.integers(_FORMAT, 1)[: max(samples, 1)]
+    depths = directory.integers(_BITS, 1)[:samples]
+    formats = directory.integers(_FORMAT, 1)[:samples]
     extra = _extra_samples(directory, samples - channels, colour)
     apart = directory.integer(_PLANAR, 1) == 2 and samples > 1
     bits = depths[0]

@@ -175,6 +175,13 @@ def test_one_stretch_of_the_file_is_not_decoded_for_every_strip() -> None:
     assert "longer than the file" in error.message
 
 
+def test_a_pixel_of_millions_of_samples_costs_nothing() -> None:
+    for samples in (303_169_682, 17, 0):
+        error = failure(write(GREY_8, Kind(colour=1), {277: (4, [samples])}))
+        assert error.status is Status.UNSUPPORTED_FORMAT
+        assert f"{samples} samples" in error.message
+
+
 def test_a_compression_that_is_not_read_is_named() -> None:
     error = failure(write(GREY_8, Kind(colour=1), {259: (3, [34925])}))
     assert error.status is Status.UNSUPPORTED_FORMAT
