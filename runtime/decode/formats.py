@@ -48,6 +48,17 @@ def _as_it_is(_file: GuardedReader, _name: str, _limits: Limits) -> Inspected:
     return Inspected()
 
 
+def _like_tga(head: bytes) -> bool:
+    """Whether the header of a TGA, which has no signature, makes sense (Truevision TGA 2.0, header of 18 bytes)."""
+    colours, kind, depth, flags = head[1:2], head[2:3], head[16:17], head[17:18]
+    return (
+        colours in (b"\0", b"\1")
+        and kind in (b"\1", b"\2", b"\3", b"\x09", b"\x0a", b"\x0b")
+        and depth in (b"\x08", b"\x0f", b"\x10", b"\x18", b"\x20", b"\1")
+        and flags < b"\x40"
+    )
+
+
 def _avif(_file: GuardedReader, _name: str, _limits: Limits) -> Inspected:
     return Inspected(most_pixels=MOST_PIXELS_OF["AVIF"])
 
@@ -81,7 +92,7 @@ _FORMATS = (
         bitmaps.inspect_ppm,
         signed=False,
     ),
-    _Format("TGA", "TgaImagePlugin", lambda _head: True, _as_it_is, signed=False),
+    _Format("TGA", "TgaImagePlugin", _like_tga, _as_it_is, signed=False),
 )
 """Formats without a signature last; MPO is a JPEG, APNG a PNG."""
 
@@ -201,6 +212,8 @@ def _open(format_: _Format, file: IO[bytes], name: str, limits: Limits) -> tuple
 
 def _opened(format_: _Format, file: IO[bytes], inspected: Inspected, name: str) -> ImageFile.ImageFile:
     """Asks one of Pillow's plugins; the same protocol as ``Image.open``, without its process-wide bomb limit."""
+    if format_.name == "TGA":
+        Image.init()  # or an application's own ``Image.open`` would ask its plugin, which takes anything, too early
     importlib.import_module(f"PIL.{format_.plugin}")
     factory, accept = Image.OPEN[format_.name]
     view = file if inspected.parts is None else Pieces(file, inspected.parts)

@@ -16,6 +16,7 @@ from PIL import Image, ImageFile
 from gender_classifier.runtime.decode.decode import decode
 from gender_classifier.runtime.errors import ImageError
 from gender_classifier.runtime.prediction import Status
+from support import ROOT
 
 
 def refused(data: bytes) -> str:
@@ -116,6 +117,21 @@ def test_plugins_of_the_application_are_not_asked() -> None:
         Image.ID.remove("FOREIGN")
 
 
+def test_the_applications_own_pillow_asks_its_plugins_in_its_order(tmp_path: Path) -> None:
+    """That of TGA takes nearly anything; once imported before that of ICO, it took the application's icons."""
+    for name in ("TGA", "ICO"):
+        (tmp_path / name).write_bytes(encoded(name, "RGBA"))
+    code = (
+        "import sys; from gender_classifier.runtime.decode.decode import decode; from PIL import Image\n"
+        "for name in ('TGA', 'ICO'): decode(f'{sys.argv[1]}/{name}')\n"
+        "for name in ('TGA', 'ICO'): print(Image.open(f'{sys.argv[1]}/{name}').format)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60, cwd=ROOT
+    )
+    assert done.stdout.split() == ["TGA", "ICO"]
+
+
 def test_a_jpeg_needs_no_other_plugin(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(encoded("JPEG", "RGB"))
@@ -124,7 +140,7 @@ def test_a_jpeg_needs_no_other_plugin(tmp_path: Path) -> None:
         "print(sorted(m for m in sys.modules if m.startswith('PIL.') and m.endswith('Plugin')))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True, timeout=60, cwd=ROOT
     )
     assert "PIL.JpegImagePlugin" in done.stdout
     assert "PIL.PngImagePlugin" not in done.stdout
