@@ -119,8 +119,8 @@ def test_plugins_of_the_application_are_not_asked() -> None:
 
 def test_the_applications_own_pillow_asks_its_plugins_in_its_order(tmp_path: Path) -> None:
     """That of TGA takes nearly anything; once imported before that of ICO, it took the application's icons."""
-    for name in ("TGA", "ICO"):
-        (tmp_path / name).write_bytes(encoded(name, "RGBA"))
+    Image.new("RGBA", (128, 128)).save(tmp_path / "TGA", "TGA")
+    Image.new("RGBA", (128, 128)).save(tmp_path / "ICO", "ICO", sizes=[(128, 128)], bitmap_format="bmp")
     code = (
         "import sys; from gender_classifier.runtime.decode.decode import decode; from PIL import Image\n"
         "for name in ('TGA', 'ICO'): decode(f'{sys.argv[1]}/{name}')\n"
