@@ -18,8 +18,8 @@ from PIL import Image, ImageFile
 from ..errors import ImageError
 from ..options import Limits
 from ..prediction import Status
-from . import bitmaps, exif, gif, jpeg, png, tiff, webp
-from .costs import MOST_PIXELS, MOST_PIXELS_OF, check_pixels
+from . import bitmaps, exif, gif, heif, jpeg, png, tiff, webp
+from .costs import MOST_PIXELS_OF, check_pixels
 from .inspected import Inspected, unsupported_pixels
 from .reader import GuardedReader, Pieces
 
@@ -59,11 +59,7 @@ def _like_tga(head: bytes) -> bool:
     )
 
 
-def _avif(_file: GuardedReader, _name: str, _limits: Limits) -> Inspected:
-    return Inspected(most_pixels=MOST_PIXELS_OF["AVIF"])
-
-
-_AVIF = _Format("AVIF", "AvifImagePlugin", lambda head: head[4:8] == b"ftyp", _avif)
+_AVIF = _Format("AVIF", "AvifImagePlugin", lambda head: head[4:8] == b"ftyp", heif.inspect_avif)
 _FORMATS = (
     _Format("JPEG", "JpegImagePlugin", lambda head: head.startswith(b"\xff\xd8\xff"), jpeg.inspect),
     _Format("PNG", "PngImagePlugin", lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"), png.inspect),
@@ -177,7 +173,7 @@ def open_picture(file: IO[bytes], name: str, limits: Limits) -> tuple[Image.Imag
     look = GuardedReader(file, reads=_LOOK_READS)
     head = look.read(64)
     if head[4:8] == b"ftyp":
-        return _open_container(file, name, limits)
+        return _open_container(file, head, name, limits)
     for format_ in _FORMATS:
         if format_.begins(head):
             try:
@@ -232,16 +228,15 @@ def _opened(format_: _Format, file: IO[bytes], inspected: Inspected, name: str) 
         raise
 
 
-def _open_container(file: IO[bytes], name: str, limits: Limits) -> tuple[Image.Image, int]:
-    look = GuardedReader(file, reads=_LOOK_READS)
-    brands = _brands(look)
+def _open_container(file: IO[bytes], head: bytes, name: str, limits: Limits) -> tuple[Image.Image, int]:
+    """Opens a file of boxes: AVIF, HEIF, or a video."""
+    brands = heif.brands_of(GuardedReader(file, reads=_LOOK_READS))
     if brands & _AVIF_BRANDS:
         opened, _ = _open(_AVIF, file, name, limits)
-        return opened, exif.orientation(opened.info.get("exif", b""), opened.info.get("xmp", b""))
+        return opened, exif.orientation(opened.info.get("exif", b""))  # which Pillow makes of ``irot`` and ``imir``
     if brands & _HEIF_BRANDS:
-        return _open_heif(look, name, limits), 1
-    look.seek(0)
-    raise _not_a_picture(look.read(64), name)
+        return _open_heif(file, name, limits), 1
+    raise _not_a_picture(head, name)
 
 
 def _not_a_picture(head: bytes, name: str) -> ImageError:
@@ -257,15 +252,7 @@ def _not_a_picture(head: bytes, name: str) -> ImageError:
     )
 
 
-def _brands(file: GuardedReader) -> frozenset[bytes]:
-    """Returns the major and the compatible brands of an ISO base media file (ISO/IEC 14496-12, box ``ftyp``)."""
-    file.seek(0)
-    (length,) = struct.unpack(">I", file.read(4))
-    box = file.read(min(max(length, 16), 4096) - 4)
-    return frozenset(box[at : at + 4] for at in (4, *range(12, len(box) - 3, 4)))
-
-
-def _open_heif(file: GuardedReader, name: str, limits: Limits) -> Image.Image:
+def _open_heif(file: IO[bytes], name: str, limits: Limits) -> Image.Image:
     try:
         import pillow_heif
     except ImportError as error:
@@ -273,12 +260,13 @@ def _open_heif(file: GuardedReader, name: str, limits: Limits) -> Image.Image:
             Status.UNSUPPORTED_FORMAT,
             f"{name} is a HEIC picture; install what reads it: pip install 'gender-classifier[heif]'.",
         ) from error
-    file.seek(0)
+    inspected = heif.inspect_heif(GuardedReader(file, reads=_LOOK_READS), name, limits)
+    data = Pieces(file, inspected.parts or ()).read()
     # Not through the plugin that the package registers in Pillow: that would change Pillow for the whole
     # application, and it gives a black picture for a truncated file where LOAD_TRUNCATED_IMAGES is set.
-    heif = pillow_heif.open_heif(io.BytesIO(file.read()), convert_hdr_to_8bit=True)
-    check_pixels(heif.size, name, limits, MOST_PIXELS)
-    picture = cast("Image.Image", heif.to_pillow())
+    opened = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+    check_pixels(opened.size, name, limits, inspected.most_pixels)
+    picture = cast("Image.Image", opened.to_pillow())
     # libheif has turned it by the file's own ``irot`` and ``imir``; a camera repeats the same turn in the EXIF.
     picture.info = {}
     return picture
