@@ -26,7 +26,7 @@ OURS_ALONE = {
 }  # fmt: skip
 """A format that Pillow lacks, and good pixels beside broken metadata."""
 XMP_OF_AVIF = "xmp_tags_orientation.avif"
-"""Pillow turns it by its XMP; an AVIF is turned by its own properties alone (MIAF, ISO/IEC 23000-22, section 7.3.6)."""
+"""Pillow turns it by its XMP; an AVIF is turned by its own properties alone."""
 SECONDS = 10.0
 BYTES = 1 << 30
 
