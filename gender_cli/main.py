@@ -78,10 +78,13 @@ def _engine() -> str:
     """Returns the version that onnxruntime's own module states, whichever package brought it; it is not imported."""
     from importlib.util import find_spec
 
-    spec = find_spec("onnxruntime")
-    if spec is None:
-        return "not installed"
-    text = Path(spec.origin).read_text(encoding="utf-8") if spec.origin else ""
+    try:
+        spec = find_spec("onnxruntime")
+        if spec is None:
+            return "not installed"
+        text = Path(spec.origin).read_text(encoding="utf-8") if spec.origin else ""
+    except (OSError, ValueError):
+        text = ""
     stated = re.search(r"^__version__ = [\"'](.+)[\"']", text, re.MULTILINE)
     return stated[1] if stated else "of an unknown version"
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import os
+import sys
+import threading
 import weakref
+from contextlib import redirect_stderr
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import BundleError, EngineError, OptionError, ProviderUnavailableError, first_line
@@ -39,6 +43,9 @@ _SESSION_CONFIG: Final[dict[str, str]] = {
 }
 
 
+_IMPORTING = threading.Lock()
+
+
 def import_onnxruntime() -> Any:
     """Imports onnxruntime with its telemetry switched off.
 
@@ -49,17 +56,25 @@ def import_onnxruntime() -> Any:
         EngineError: If it cannot be imported.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    said = io.StringIO()
     try:
-        import onnxruntime
+        with (
+            _IMPORTING,
+            redirect_stderr(said),
+        ):  # numpy tells there, with a traceback, of modules made for another numpy
+            import onnxruntime
 
-        # 3 = errors only. The hardware probe warns on every Raspberry Pi before any session option can silence it.
-        onnxruntime.set_default_logger_severity(3)
+            # 3 = errors only. The hardware probe warns on every Raspberry Pi before any session option can silence it.
+            onnxruntime.set_default_logger_severity(3)
     except Exception as error:  # a system library, another numpy, a folder that two packages wrote into
+        reason = first_line(error) if str(error) else " ".join(said.getvalue().split()).partition(". ")[0]
         raise EngineError(
-            f"onnxruntime cannot be imported ({first_line(error)}). It may lack a system library (on Windows the "
-            "Visual C++ runtime), be made for another version of numpy, or lie over another package of its kind: "
-            "uninstall every onnxruntime package, then install one."
+            f"onnxruntime cannot be imported ({reason}). It may lack a system library (on Windows the Visual C++ "
+            "runtime), be made for another version of numpy, or lie over another package of its kind: uninstall every "
+            "onnxruntime package, then install one."
         ) from error
+    if said.getvalue() and sys.stderr is not None:
+        sys.stderr.write(said.getvalue())
     return onnxruntime
 
 

@@ -82,6 +82,7 @@ BROKEN = {
     "raises": "raise ImportError('DLL load failed while importing the C++ part\\nsecond line')",
     "numpy": "raise AttributeError('_ARRAY_API not found')",
     "nothing": "",
+    "tells": "import sys; sys.stderr.write('\\nA module made for\\nanother numpy. More.\\n'); raise ImportError",
 }
 
 
