@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return run(argv)
     except KeyboardInterrupt:
-        return 130  # 128 + SIGINT, as shells report it
+        return 130
 
 
 if __name__ == "__main__":

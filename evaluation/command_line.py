@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 
 from ..runtime.errors import ClassifierError
+from ..runtime.escaping import printable_lines
+from ..runtime.installing import install_command
 from .arguments import parse
 
 __all__ = ["main"]
@@ -25,9 +27,11 @@ def main(words: list[str] | None = None) -> int:
         package = (error.name or "").partition(".")[0]
         if package not in ("sklearn", "pandas", "matplotlib"):
             raise
-        print(f"evaluation: {package} is missing. pip install 'gender-classifier[evaluation]'", file=sys.stderr)
+        needed = install_command("evaluation")
+        print(f"evaluation: the package {package} is missing. To install what measures: {needed}", file=sys.stderr)
     except ClassifierError as error:
-        print(f"evaluation: {error}", file=sys.stderr)
+        print(f"evaluation: {printable_lines(str(error))}", file=sys.stderr)
     except OSError as error:
-        print(f"evaluation: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        what = printable_lines(f"{error.filename or 'a file'}: {error.strerror or error}")
+        print(f"evaluation: {what}", file=sys.stderr)
     return 2

@@ -11,6 +11,7 @@ from ..runtime.bundle.locate import choose
 from ..runtime.bundle.manifest import Decision
 from ..runtime.classifier import load
 from ..runtime.errors import Notice, OptionError
+from ..runtime.escaping import printable, printable_lines
 from ..runtime.options import from_flat
 from . import calibration, figures, report
 from .comparison import paired
@@ -179,8 +180,8 @@ def summary(content: dict[str, Any]) -> str:
 
 
 def _print(line: str) -> None:
-    print(line)  # noqa: T201
+    print(printable(line))  # noqa: T201
 
 
 def _say(line: str) -> None:
-    print(f"evaluation: {line}", file=sys.stderr)  # noqa: T201
+    print(f"evaluation: {printable_lines(line)}", file=sys.stderr)  # noqa: T201

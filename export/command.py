@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..runtime.errors import ClassifierError, OptionError
+from ..runtime.escaping import printable
+from ..runtime.installing import install_command
 from ..runtime.threads import default_threads
 from .checkpoint import DEFAULT_MODEL, DEFAULT_REVISION
 from .gate import VariantLimits
+from .progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,25 +102,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OptionError as error:
         parser.error(str(error))
     except ClassifierError as error:
-        print(f"export: {error}", file=sys.stderr)
+        say(str(error))
         return 1
     except ModuleNotFoundError as error:
-        print(
-            f"export: The package {error.name} is missing. To install what exports: "
-            "pip install 'gender-classifier[export]'",
-            file=sys.stderr,
-        )
+        needed = install_command("export")
+        say(f"the package {error.name} is missing. To install what exports: {needed}")
         return 1
     except OSError as error:
-        print(f"export: {_os_sentence(error)}", file=sys.stderr)
+        say(_os_sentence(error))
         return 1
     except KeyboardInterrupt:
-        print("export: interrupted; nothing was published.", file=sys.stderr)
+        say("interrupted; nothing was published.")
         return 130
     return 0
 
 
 def _run(given: argparse.Namespace) -> None:
+    import huggingface_hub  # noqa: F401 - the Hub client alone would name the extra [hub], of too little use here
+
     from ..runtime.labels import parse_label_map
     from .exporter import ExportOptions, export_model
 
@@ -146,8 +147,8 @@ def _run(given: argparse.Namespace) -> None:
         from . import hub
 
         address = hub.push(folder, given.push, private=given.private)
-        print(f"export: uploaded to {address}", file=sys.stderr)
-    print(folder)
+        say(f"uploaded to {address}")
+    print(printable(str(folder)))
 
 
 def _os_sentence(error: OSError) -> str:

@@ -7,6 +7,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..runtime.escaping import printable_lines
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -14,8 +16,8 @@ __all__ = ["say", "step"]
 
 
 def say(text: str) -> None:
-    """Prints one line on stderr."""
-    print(f"export: {text}", file=sys.stderr, flush=True)
+    """Prints a message on stderr, safe for a terminal whatever a checkpoint brought."""
+    print(f"export: {printable_lines(text)}", file=sys.stderr, flush=True)
 
 
 @contextmanager

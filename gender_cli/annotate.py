@@ -1,21 +1,25 @@
-"""Copies for people to look at: boxes and words drawn on the pictures, and what the model really saw.
+"""Draws answers on copies of the pictures, and saves what the model really saw.
 
-Nothing that exists is ever overwritten, and the copies carry none of the originals' metadata.
+A copy is marked in its name, by which a walk knows that it is not a photograph, and in its file, by which a later run
+replaces its own copy of the same picture and nothing else. Of the originals' metadata it carries nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from ..runtime.decode.decode import decode
 from ..runtime.errors import ImageError, OptionError
 from ..runtime.prediction import UNCERTAIN
+from .inputs import COPY_MARK, STDIN
+from .output import percent
 from .words import display
 
 if TYPE_CHECKING:
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 
     SideOutput = Callable[[Prediction], None]
 
-__all__ = ["annotate", "annotator", "crop_saver", "save_new"]
+__all__ = ["annotate", "annotator", "crop_saver", "save_copy"]
 
 _STYLES: Final = {
     "female": ((230, 159, 0), (0, 0, 0)),
@@ -66,7 +70,7 @@ def annotator(folder: Path, classifier: Classifier, *, lang: str = "en") -> Side
             picture = decode(source, classifier.options.limits)
         except ImageError:  # it was there when it was classified; the answer stands without a copy
             return
-        save_new(annotate(picture, prediction.people, lang=lang), folder, source.stem, ".jpg")
+        save_copy(annotate(picture, prediction.people, lang=lang), folder, source, "annotated", ".jpg")
 
     return write
 
@@ -88,8 +92,7 @@ def crop_saver(folder: Path, classifier: Classifier) -> SideOutput:
         except ImageError:
             return
         for number, view in enumerate(views, 1):
-            name = source.stem if len(views) == 1 else f"{source.stem}-person{number}"
-            save_new(view, folder, name, ".png")
+            save_copy(view, folder, source, "input" if len(views) == 1 else f"input{number}", ".png")
 
     return write
 
@@ -126,26 +129,41 @@ def annotate(picture: Image.Image, people: Sequence[Person], *, lang: str = "en"
     return copy
 
 
-def save_new(picture: Image.Image, folder: Path, stem: str, suffix: str) -> Path:
-    """Writes a picture under a name that was free: ``stem.suffix``, else ``stem-2.suffix`` and so on.
+def save_copy(picture: Image.Image, folder: Path, source: Path, kind: str, suffix: str) -> Path:
+    """Writes a copy under ``STEM.gender-KIND.SUFFIX``, or with ``-2`` and so on where another file has that name.
 
-    ``.jpg`` becomes ``.png`` for a picture that JPEG cannot hold.
+    An earlier copy of the same picture is replaced; no other file ever is. ``.jpg`` becomes ``.png`` for a picture that
+    JPEG cannot hold.
+
+    Args:
+        picture: What is written.
+        folder: Where to.
+        source: The picture that it is a copy of.
+        kind: ``annotated`` or ``input``, with a person's number where there are several.
+        suffix: ``.jpg`` or ``.png``.
+
+    Returns:
+        The copy's path.
 
     Raises:
         OptionError: If the folder cannot be written to.
     """
+    which = hashlib.sha256(os.fsencode(source.resolve())).hexdigest()[:16]
+    mark = f"gender-classifier: copy of {which}".encode("ascii")
     content = io.BytesIO()
     if suffix == ".jpg" and max(picture.size) <= _JPEG_SIDE:
-        picture.save(content, "JPEG", quality=92)
+        picture.save(content, "JPEG", quality=92, comment=mark)
     else:
-        suffix = ".png"
-        picture.save(content, "PNG")
-    # Room for a number and the suffix within the 255 bytes that file systems give a name.
-    stem = os.fsdecode(os.fsencode(stem)[:200])
+        suffix, info = ".png", PngImagePlugin.PngInfo()
+        info.add_text("Comment", mark.decode("ascii"))
+        picture.save(content, "PNG", pnginfo=info)
+    # Room for the mark, a number and the suffix within the 255 bytes that file systems give a name.
+    stem = os.fsdecode(os.fsencode(source.stem)[:200])
     for number in itertools.count(1):
-        path = folder / (f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}")
+        path = folder / f"{stem}{COPY_MARK}{kind}{f'-{number}' if number > 1 else ''}{suffix}"
         try:
-            with path.open("xb") as file:  # fails where the name exists: no check can be outrun by another program
+            # "x" fails where the name exists: no check can be outrun by another program.
+            with path.open("wb" if _is_copy(path, mark) else "xb") as file:
                 file.write(content.getbuffer())
         except FileExistsError:
             continue
@@ -153,6 +171,17 @@ def save_new(picture: Image.Image, folder: Path, stem: str, suffix: str) -> Path
             raise OptionError(f"{path} cannot be written: {error.strerror or error}.") from error
         return path
     raise AssertionError("itertools.count ends never")
+
+
+def _is_copy(path: Path, mark: bytes) -> bool:
+    """Whether a file is an earlier copy of the same picture: its mark stands before the pixels."""
+    try:
+        if not path.is_file():  # a FIFO would wait for its writer
+            return False
+        with path.open("rb") as file:
+            return mark in file.read(1024)
+    except OSError:
+        return False
 
 
 def _make(folder: Path) -> None:
@@ -163,13 +192,12 @@ def _make(folder: Path) -> None:
 
 
 def _source(prediction: Prediction) -> Path | None:
-    """Returns the picture's path; a picture from stdin cannot be read a second time."""
-    return None if prediction.path is None or prediction.path == "-" else Path(prediction.path)
+    """Returns the path of a picture with people; one from stdin cannot be read a second time."""
+    return None if not prediction.ok or prediction.path is None or prediction.path == STDIN else Path(prediction.path)
 
 
 def _words(person: Person, number: int | None, lang: str) -> str:
-    percent = f"{100 * person.score:.0f} %" if lang == "fr" else f"{100 * person.score:.0f}%"
-    words = f"{display(person.label, lang)} {percent}"
+    words = f"{display(person.label, lang)} {percent(person.score, lang, digits=0)}"
     return words if number is None else f"{number} {words}"
 
 

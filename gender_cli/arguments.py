@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from ..runtime.escaping import printable
+from ..runtime.installing import install_command
 from ..runtime.options import PARTS, Option, options_of
+from .words import phrase
 
-__all__ = ["build_parser", "model_options", "positive"]
+__all__ = ["Parser", "build_parser", "model_options", "positive"]
 
 EPILOG = """\
 other commands:
   gender-classifier sort SRC DEST    put pictures into one folder per answer
   gender-classifier models ...       list, show, verify, add, remove models; install the face detector
+  gender-classifier export ...       make a model of a Hugging Face checkpoint
+  gender-classifier evaluate ...     measure a model on labelled pictures
 
-exit codes: 0 all pictures were classified; 1 at least one was not (the others still are); 2 wrong use, no model,
+{larger}
+
+exit codes: 0 every picture has an answer; 1 at least one failed (the others have theirs); 2 wrong use, no model,
 or output that cannot be written
 
 The answer is a guess at an appearance, made by a model that makes mistakes. It says nothing about a person's identity.
 """
+
+
+class Parser(argparse.ArgumentParser):
+    """Repeats nothing of a wrong command line that could steer the terminal: a name may have come from a pattern."""
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the usage and a sentence, and exits with 2."""
+        super().error(printable(message))
 
 
 def positive(text: str) -> int:
@@ -81,15 +95,15 @@ def _reader(option: Option) -> Callable[[str], Any]:
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of ``gender-classifier PATH...``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="gender-classifier",
         description="Says whether the person on a picture looks like a woman or a man, with probabilities.",
-        epilog=EPILOG,
+        epilog=EPILOG.format(larger=phrase("en", "larger_model", command=install_command("export"))),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument(
-        "paths", nargs="*", metavar="PATH", help="picture files, folders, globs, or - for a picture on stdin"
+        "paths", nargs="*", metavar="PATH", help="picture files, folders, patterns, or - for a picture on stdin"
     )
     parser.add_argument("-r", "--recursive", action="store_true", help="go into the subfolders of folders")
 
@@ -99,13 +113,18 @@ def build_parser() -> argparse.ArgumentParser:
     form.add_argument("--jsonl", dest="form", action="store_const", const="jsonl", help="one JSON object a line")
     form.add_argument("--csv", dest="form", action="store_const", const="csv", help="a table with a header line")
     parser.set_defaults(form="text")
-    output.add_argument("--lang", choices=("en", "fr"), default="en", help="language of the words (default: en)")
     output.add_argument(
-        "--output", type=Path, metavar="FILE.jsonl", help="append the results to this file as they come"
+        "--rows",
+        choices=("pictures", "people"),
+        default="pictures",
+        help="what a row of --csv stands for (default: pictures)",
     )
+    output.add_argument("-v", "--verbose", action="store_true", help="a line for every person, with all probabilities")
+    output.add_argument("--lang", choices=("en", "fr"), default="en", help="language of the words (default: en)")
+    output.add_argument("--output", metavar="FILE.jsonl", help="append the results to this file as they come")
     output.add_argument("--resume", action="store_true", help="skip the pictures that --output already holds")
-    output.add_argument("--annotate", type=Path, metavar="DIR", help="write copies with boxes and words drawn on")
-    output.add_argument("--save-crops", type=Path, metavar="DIR", help="write what the model really saw")
+    output.add_argument("--annotate", metavar="DIR", help="write copies with boxes and words drawn on")
+    output.add_argument("--save-crops", metavar="DIR", help="write what the model really saw")
     output.add_argument("-q", "--quiet", action="store_true", help="no notices, no progress, no tally on stderr")
 
     model_options(parser)

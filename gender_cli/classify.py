@@ -1,59 +1,72 @@
-"""``gender-classifier PATH...``: from arguments to printed answers and an exit code."""
+"""Classifies the pictures that ``gender-classifier PATH...`` names and writes what was asked for."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..runtime.errors import ClassifierError, ImageError, Notice
 from ..runtime.options import from_flat
 from ..runtime.prediction import Prediction, Status
 from .advice import explained
-from .inputs import STDIN, expand
+from .inputs import STDIN, LeftOut, expand
 from .interrupt import ending_at_once
 from .output import make_writer
 from .resume import ResultsFile
-from .stdio import say
+from .stdio import for_machines, say
 from .tally import Tally
+from .words import counted, phrase
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator
 
     from ..runtime.classifier import Classifier
     from .inputs import Item
 
-__all__ = ["DISCLAIMER", "load_classifier", "predictions", "run"]
+    Sink = Callable[[Prediction], None]
 
-DISCLAIMER = {
-    "en": "A guess at how a person looks, not at who they are; it can be wrong.",
-    "fr": "Une supposition sur l'apparence, pas sur l'identité d'une personne ; elle peut être fausse.",
-}
+__all__ = ["Report", "load_classifier", "predictions", "run", "with_progress"]
 
 
-CHOSEN = {
-    "variable": "Using the model {model}, which GENDER_CLASSIFIER_MODEL names.",
-    "exported": "Using the model {model}, the one exported last.",
-}
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a run writes of its answers; each field is the option of that name.
 
-NOTICES = {
-    Notice.BUILTIN_MODEL: (
-        "Using the small built-in model; a larger one from the Hub is recommended. To bring it: "
-        "pip install 'gender-classifier[export]' && gender-classifier export"
-    ),
-    Notice.NO_DETECTOR: (
-        "No face detector is installed, so whole pictures are classified; this model expects faces. "
-        "To install one: gender-classifier models add-detector"
-    ),
-}
+    Attributes:
+        form: ``text``, ``json``, ``jsonl`` or ``csv``, on stdout.
+        rows: ``pictures`` or ``people``, for ``csv``.
+        lang: Language of what people read.
+        verbose: Whether ``text`` has a line for every person.
+        quiet: Whether stderr has failures alone.
+        output: File that gets the results instead of stdout.
+        resume: Whether that file may hold results already.
+        annotate: Folder for copies with boxes and words.
+        save_crops: Folder for what the model saw.
+    """
+
+    form: str
+    rows: str
+    lang: str
+    verbose: bool
+    quiet: bool
+    output: str | None
+    resume: bool
+    annotate: str | None
+    save_crops: str | None
 
 
-def load_classifier(arguments: argparse.Namespace, *, optimize: bool = True) -> Classifier:
-    """Loads the model that the shared options name, and says what a user should hear about it.
+def load_classifier(
+    arguments: argparse.Namespace, *, optimize: bool = True, lang: str = "en"
+) -> tuple[Classifier, list[str]]:
+    """Loads the model that the shared options name.
+
+    Returns:
+        The classifier, and what a user should read before its first answer.
 
     Raises:
         ClassifierError: If it cannot be used.
@@ -67,12 +80,12 @@ def load_classifier(arguments: argparse.Namespace, *, optimize: bool = True) -> 
     choice = choose(arguments.model, exported=True)
     options = dataclasses.replace(from_flat(vars(arguments)), optimize=optimize)
     classifier = load(choice.model, **vars(options))
-    if not arguments.quiet:
-        if choice.by in CHOSEN:
-            say(CHOSEN[choice.by].format(model=classifier.manifest.name))
-        for notice in classifier.notices:
-            say(NOTICES[notice])
-    return classifier
+    said = []
+    if choice.by in ("variable", "exported"):
+        said.append(phrase(lang, f"chosen.{choice.by}", model=classifier.manifest.name))
+    if Notice.NO_DETECTOR in classifier.notices:
+        said.append(phrase(lang, "no_detector"))
+    return classifier, said
 
 
 def predictions(
@@ -103,15 +116,38 @@ def _stdin(classifier: Classifier) -> bytes | ImageError:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Classifies what the arguments name and prints it.
+    """Classifies what the arguments name and writes the answers.
 
     Returns:
-        0 when every picture was classified, 1 when one was not, 2 when nothing could be tried.
+        0 when every picture has an answer, 1 when one failed, 2 when nothing could be tried.
     """
+    report = Report(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Report)})
     try:
-        classifier = load_classifier(arguments, optimize=not _is_one_picture(arguments.paths))
+        classifier, notices = load_classifier(
+            arguments, optimize=not _is_one_picture(arguments.paths), lang=report.lang
+        )
+        left_out = LeftOut()
+        items = expand(arguments.paths, recursive=arguments.recursive, left_out=left_out)
+        tally = Tally()
         with ExitStack() as stack:
-            return _run(arguments, classifier, stack)
+            if not report.quiet:
+                stack.callback(_say_at_end, report.lang, tally, left_out)
+            sinks: list[Sink] = [tally.add, _before_the_first_answer([] if report.quiet else notices)]
+            if report.output is not None:
+                results = stack.enter_context(
+                    ResultsFile(report.output, resume=report.resume, tally=tally, model=classifier.identity)
+                )
+                items = results.missing(items)
+                sinks.append(results.append)
+            sinks += _sinks(report, classifier, stack)
+            stream = predictions(classifier, items, batch_size=arguments.batch_size, workers=arguments.workers)
+            stack.callback(stream.close)  # type: ignore[attr-defined]
+            many = arguments.recursive or len(arguments.paths) > 1 or report.output is not None
+            between_answers = report.output is None and sys.stdout.isatty()
+            for prediction in with_progress(stream, wanted=many and not between_answers and not report.quiet):
+                for write in sinks:
+                    write(prediction)
+        return 1 if tally.failed else 0
     except ClassifierError as error:
         say(explained(error))
         return 2
@@ -125,62 +161,63 @@ def _is_one_picture(paths: list[str]) -> bool:
         return True
 
 
-def _run(arguments: argparse.Namespace, classifier: Classifier, stack: ExitStack) -> int:
-    items = expand(arguments.paths, recursive=arguments.recursive)
-    tally = Tally()
-    results = None
-    if arguments.output is not None:
-        results = stack.enter_context(ResultsFile(arguments.output, resume=arguments.resume, tally=tally))
-        items = results.missing(items)
-    writer = None
-    if results is None:
-        writer = make_writer(arguments.form, sys.stdout, lang=arguments.lang, meanings=classifier.manifest.meanings)
+def _sinks(report: Report, classifier: Classifier, stack: ExitStack) -> Iterator[Sink]:
+    """Yields what is called with each prediction, in this order: answers, failures, copies."""
+    if report.output is None:
+        if report.form != "text":
+            for_machines()
+        writer = make_writer(
+            report.form,
+            sys.stdout,
+            lang=report.lang,
+            meanings=classifier.manifest.meanings,
+            rows=report.rows,
+            verbose=report.verbose,
+        )
         stack.callback(writer.close)
-    side_outputs = _side_outputs(arguments, classifier)
-    if not arguments.quiet:
-        stack.callback(_epilogue, arguments, tally)
-    stream = predictions(classifier, items, batch_size=arguments.batch_size, workers=arguments.workers)
-    stack.callback(stream.close)  # type: ignore[attr-defined]
-    for prediction in _with_progress(stream, arguments):
-        tally.add(prediction)
-        if results is not None:
-            results.append(prediction)
-        if writer is not None:
-            writer.write(prediction)
-        if prediction.status.failed and (results is not None or arguments.form == "text"):
-            say(prediction.error or prediction.status.value)
-        if prediction.status is Status.OK:
-            for write in side_outputs:
-                write(prediction)
-    return 1 if tally.failed else 0
+        yield writer.write
+    if report.output is not None or report.form == "text":
+        yield _say_failure
+    if report.annotate is not None or report.save_crops is not None:
+        from .annotate import annotator, crop_saver
+
+        if report.annotate is not None:
+            yield annotator(Path(report.annotate), classifier, lang=report.lang)
+        if report.save_crops is not None:
+            yield crop_saver(Path(report.save_crops), classifier)
 
 
-def _side_outputs(arguments: argparse.Namespace, classifier: Classifier) -> list[Any]:
-    """Returns what else is written for each classified picture: annotated copies, crops."""
-    if arguments.annotate is None and arguments.save_crops is None:
-        return []
-    from .annotate import annotator, crop_saver
+def _before_the_first_answer(notices: list[str]) -> Sink:
+    waiting = list(notices)
 
-    side: list[Any] = []
-    if arguments.annotate is not None:
-        side.append(annotator(arguments.annotate, classifier, lang=arguments.lang))
-    if arguments.save_crops is not None:
-        side.append(crop_saver(arguments.save_crops, classifier))
-    return side
+    def say_once(prediction: Prediction) -> None:
+        while waiting and prediction.ok:
+            say(waiting.pop(0))
+
+    return say_once
 
 
-def _epilogue(arguments: argparse.Namespace, tally: Tally) -> None:
+def _say_failure(prediction: Prediction) -> None:
+    if prediction.status.failed:
+        say(prediction.error or prediction.status.value)
+
+
+def _say_at_end(lang: str, tally: Tally, left_out: LeftOut) -> None:
+    """Says what became of the pictures; of one that failed, its own sentence is enough."""
+    if left_out.count:
+        say(counted(lang, "left_out", left_out.count, examples=", ".join(left_out.examples)))
     if tally.total > 1:
-        say(tally.sentence(arguments.lang))
-    if tally.total:
-        say(DISCLAIMER[arguments.lang])
+        say(tally.sentence(lang))
+    without_face = tally.answers[Status.NO_FACE.value]
+    if without_face:
+        say(counted(lang, "no_face_hint", without_face))
+    if tally.answers.total() > without_face:
+        say(phrase(lang, "disclaimer"))
 
 
-def _with_progress(stream: Iterator[Prediction], arguments: argparse.Namespace) -> Iterable[Prediction]:
-    """Adds a progress bar on stderr, where it helps: on a terminal, for many files, and not between printed answers."""
-    many = arguments.recursive or len(arguments.paths) > 1 or arguments.output is not None
-    between_answers = sys.stdout.isatty() and arguments.output is None
-    if arguments.quiet or not many or not sys.stderr.isatty() or between_answers:
+def with_progress(stream: Iterator[Prediction], *, wanted: bool) -> Iterable[Prediction]:
+    """Adds a progress bar where it is wanted and stderr is a terminal."""
+    if not wanted or not sys.stderr.isatty():
         return stream
     from tqdm import tqdm
 

@@ -1,23 +1,27 @@
-"""From the arguments of a command to a stream of pictures: files, folders, globs and ``-``.
+"""Expands the arguments of a command into a stream of pictures: files, folders, patterns and ``-``.
 
 The stream is lazy, its order depends on names alone, and memory grows with the largest folder, not with the tree.
 Nothing is skipped silently: what cannot be a picture (a socket, a FIFO, a device, a loop of symbolic links, a folder
-that may not be read) is an :class:`Item` with a problem, and so becomes a result with a status.
+that may not be read) is an :class:`Item` with a problem, and so becomes a result with a status. Files of other programs
+that only look like photographs, and copies that this one made, are counted in :class:`LeftOut`.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
+from pathlib import Path
 
+from ..runtime.escaping import printable
 from ..runtime.prediction import Status
 from .globbing import glob, has_magic
 
-__all__ = ["PICTURE_SUFFIXES", "STDIN", "Item", "expand", "printable"]
+__all__ = ["COPY_MARK", "PICTURE_SUFFIXES", "STDIN", "Item", "LeftOut", "expand"]
 
 # pathlib would rewrite what was typed ("./a.jpg" -> "a.jpg"), and it costs time for every file:
 # ruff: noqa: PTH116, PTH118, PTH122
@@ -37,6 +41,35 @@ PICTURE_SUFFIXES: frozenset[str] = frozenset({
 Vector and page formats (``.eps``, ``.pdf``, ``.svg``) and camera raw files are left out: a photo library keeps them
 beside the pictures, and each would only be one more failure.
 """
+
+
+COPY_MARK = ".gender-"
+"""Stands in the name of every copy that is written for people to look at: ``IMG_1.gender-annotated.jpg``."""
+
+_NO_PHOTOGRAPH = re.compile(rf"\._.*|.*{re.escape(COPY_MARK)}(annotated|input\d*)(-\d+)?\.(jpg|png)", re.DOTALL)
+"""Names of macOS's own files beside pictures (AppleDouble), and of the copies made here."""
+
+_NO_PHOTOGRAPHS = frozenset({"__MACOSX", "@eaDir", ".@__thumb", ".thumbnails"})
+"""Folders in which unzipped archives of macOS, Synology, QNAP and desktops keep resource forks and thumbnails."""
+
+
+@dataclass
+class LeftOut:
+    """Files and folders of a walk that are not photographs, whatever they are called.
+
+    Attributes:
+        count: How many; a folder counts once.
+        examples: The first three names.
+    """
+
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, name: str) -> None:
+        """Counts one."""
+        self.count += 1
+        if len(self.examples) < 3:
+            self.examples.append(name)
 
 
 @dataclass(frozen=True)
@@ -70,24 +103,27 @@ def expand(
     recursive: bool,
     exclude: Collection[str] = (),
     follow_folder_links: bool = True,
+    left_out: LeftOut | None = None,
 ) -> Iterator[Item]:
     """Yields every input that the arguments name, in the order of the arguments, each folder in the order of its names.
 
     A file is taken whatever its suffix; in a folder, the files with one of :data:`PICTURE_SUFFIXES` are. A name that
-    exists is never read as a pattern. A match of a pattern is treated like an argument; where the pattern holds
-    ``**``, only files are matched.
+    exists is never read as a pattern, nor is a folder's in a longer pattern. A match of a pattern is treated like an
+    argument; where the pattern holds ``**``, only files are matched.
 
     Args:
         arguments: Files, folders, patterns (``*``, ``?``, ``[...]``, ``**``) and ``-``.
         recursive: Whether the folders inside a folder are read too.
         exclude: Existing folders that are left out wherever they are met.
         follow_folder_links: Whether symbolic links to folders are followed (never twice to the same folder).
+        left_out: Counts what folders and patterns hold that is not a photograph by its name.
 
     Yields:
         One item per input. A missing file is an item without a problem (opening it will tell); a folder without
         pictures is one with :attr:`Status.NOT_FOUND`.
     """
     excluded = frozenset(_identity(folder) for folder in exclude)
+    left_out = left_out or LeftOut()
     stdin_taken = False
     for argument in arguments:
         if argument == STDIN:
@@ -95,32 +131,30 @@ def expand(
             stdin_taken = True
             yield Item(STDIN, problem)
             continue
-        walk = _Walk(recursive, excluded, follow_folder_links)
+        walk = _Walk(recursive, excluded, follow_folder_links, left_out)
         if not has_magic(argument) or os.path.lexists(argument):
             yield from walk.argument(argument)
             continue
         matched = False
         for path in glob(argument):
             matched = True
-            # A file of that name is no standard input.
-            yield from walk.argument(os.path.join(os.curdir, STDIN) if path == STDIN else path)
+            odd = next((part for part in Path(path).parts if _is_left_out(part) and part not in argument), None)
+            if odd is not None:
+                left_out.add(odd)
+            else:  # a file called - is not the standard input
+                yield from walk.argument(os.path.join(os.curdir, STDIN) if path == STDIN else path)
         if not matched:
             yield Item(argument, (Status.NOT_FOUND, f"No file matches {printable(argument)}."))
-
-
-def printable(path: str) -> str:
-    """Returns a path as one line that is safe to print: control characters and bytes that are not UTF-8 escaped."""
-    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class _Walk:
     """What one argument leads to."""
 
-    def __init__(self, recursive: bool, excluded: frozenset[_Identity], follow: bool) -> None:
+    def __init__(self, recursive: bool, excluded: frozenset[_Identity], follow: bool, left_out: LeftOut) -> None:
         self._recursive = recursive
         self._excluded = excluded
         self._follow = follow
+        self._left_out = left_out
         self._seen: set[_Identity] = set()  # folders read so far, so that links cannot multiply the work
 
     def argument(self, path: str) -> Iterator[Item]:
@@ -156,7 +190,9 @@ class _Walk:
             folder, _, entries = levels[-1]
             for name, kind in entries:
                 path = os.path.join(folder, name)
-                if kind is _Kind.PICTURE:
+                if _is_left_out(name):
+                    self._left_out.add(name)
+                elif kind is _Kind.PICTURE:
                     yield Item(path)
                 elif kind not in (_Kind.FOLDER, _Kind.LINKED_FOLDER):
                     yield Item(path, _PROBLEMS[kind](path))
@@ -227,6 +263,10 @@ def _kind(entry: os.DirEntry[str]) -> _Kind | None:
         if error.errno == errno.ELOOP:
             return _Kind.LOOP
     return _Kind.PICTURE if picture else None
+
+
+def _is_left_out(name: str) -> bool:
+    return name in _NO_PHOTOGRAPHS or _NO_PHOTOGRAPH.fullmatch(name) is not None
 
 
 def _identity(path: str) -> _Identity:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, final
 
 from ..runtime.errors import ClassifierError, OptionError
-from .inputs import printable
+from ..runtime.escaping import printable
 
 __all__ = ["JsonLines", "WriteError", "sync", "write_all"]
 

@@ -1,22 +1,91 @@
-"""Parses the command line and runs the command that it names.
+"""Parses the command line, runs the command that it names and turns how it ended into an exit code.
 
 ``--help``, ``--version`` and wrong use are answered before numpy or onnxruntime is imported.
 """
 
 from __future__ import annotations
 
-import re
 import sys
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .interrupt import INTERRUPTED, end_at_once, ending_at_once
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code.
+
+    0: every picture has an answer; 1: one failed; 2: wrong use, no model, or output that cannot be written; 130:
+    interrupted.
+    """
+    with ending_at_once():
+        import warnings
+
+        from . import stdio
+
+        stdio.prepare()
+        # What a broken picture makes Pillow warn of is no news to a user: its result says what became of it.
+        warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
+    try:
+        with ending_at_once():
+            run = _command(sys.argv[1:] if argv is None else list(argv))
+        if sys.stdout is None:
+            stdio.say("there is no stdout to write answers to: it is closed.")
+            return 2
+        code = run()
+        sys.stdout.flush()
+    except SystemExit:  # --help, wrong use
+        stdio.finish()
+        raise
+    except KeyboardInterrupt:
+        end_at_once()  # leaving waits for the pictures under way, which a second Ctrl-C need not
+        stdio.finish()
+        return INTERRUPTED
+    except BrokenPipeError:
+        stdio.abandon_stdout()  # the reader has what it wanted (`| head`)
+        return 0
+    except ImportError as error:
+        from ..runtime.errors import first_line
+        from ..runtime.installing import install_command
+
+        stdio.say(f"{first_line(error)}. To install what is needed: {install_command()}")
+        return 2
+    except OSError as error:
+        if error.filename is not None or error.errno is None:  # some file's error, not that of a write to stdout
+            raise
+        stdio.say(f"the answers cannot be written: {error.strerror}.")
+        stdio.abandon_stdout()
+        return 2
+    if argv is None:
+        end_at_once()  # Python would tell how it was ending
+    return code
+
+
+def _command(words: list[str]) -> Callable[[], int]:
+    """Returns what a command line asks for, ready to run.
+
+    Raises:
+        SystemExit: With 0 after ``--help``, with 2 on wrong use.
+    """
+    name = words[0] if words else ""
+    if name == "export":
+        from ..export.command import main as export
+
+        return partial(export, words[1:])
+    if name == "evaluate":
+        from ..evaluation.command_line import main as evaluate
+
+        return partial(evaluate, words[1:])
+    if words == ["--version"]:  # quicker than asking the parser
+        return partial(print_version, None)
+    arguments = parse_args(words)
+    return partial(arguments.run, arguments)
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -42,41 +111,53 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     arguments = parser.parse_intermixed_args(words[:end])
     arguments.paths += words[end + 1 :]
     if arguments.version:
-        arguments.run = print_version
+        arguments.run = lambda arguments: print_version(arguments.model)
         return arguments
     if not arguments.paths:
-        parser.error("give at least one PATH: a picture, a folder, a glob, or - for stdin")
+        parser.error("give at least one PATH: a picture, a folder, a pattern, or - for stdin")
     if arguments.paths.count("-") > 1:
         parser.error("stdin (-) can be read once only")
     if arguments.resume and arguments.output is None:
         parser.error("--resume needs --output FILE.jsonl")
     if arguments.output is not None and arguments.form != "text":
         parser.error("--output writes JSON lines; leave out --json, --jsonl and --csv")
-    arguments.run = _classify
+    if arguments.rows != "pictures" and arguments.form != "csv":
+        parser.error("--rows says what a row of --csv stands for; give --csv as well")
+    from . import classify
+
+    arguments.run = classify.run
     return arguments
 
 
-def print_version(arguments: argparse.Namespace) -> int:
-    """Prints package, model and onnxruntime, without loading any of them."""
-    from .. import runtime
-    from ..runtime.bundle.bundle import read_manifest
-    from ..runtime.bundle.locate import choose
-    from ..runtime.bundle.resolve import folder_of
-    from ..runtime.errors import ClassifierError
+def print_version(named: str | None) -> int:
+    """Prints package, model and onnxruntime, without loading any of them, and whatever is broken."""
+    with ending_at_once():
+        from .. import runtime
+        from .stdio import show
 
-    try:
-        manifest = read_manifest(folder_of(choose(arguments.model, exported=True).model))
-        revision = manifest.source.revision or manifest.source.digest or ""
-        model = f"{manifest.name} ({manifest.source.repository} {revision[:12]})"
-    except ClassifierError as error:
-        model = f"none ({error})"
-    print(f"gender-classifier {runtime.__version__}\nmodel {model}\nonnxruntime {_engine()}")  # noqa: T201
+        package, model, engine = runtime.__version__, _model(named), _onnxruntime()
+    show(f"gender-classifier {package}", f"model {model}", f"onnxruntime {engine}")
     return 0
 
 
-def _engine() -> str:
-    """Returns the version that onnxruntime's own module states, whichever package brought it; it is not imported."""
+def _model(named: str | None) -> str:
+    from ..runtime.bundle.bundle import read_manifest
+    from ..runtime.bundle.locate import choose
+    from ..runtime.bundle.resolve import folder_of
+
+    try:
+        manifest = read_manifest(folder_of(choose(named, exported=True).model))
+    except Exception as error:  # noqa: BLE001 - whoever asks for the version may be about to report what is broken
+        return f"none ({error})"
+    revision = manifest.source.revision or manifest.source.digest or ""
+    return f"{manifest.name} ({manifest.source.repository} {revision[:12]})"
+
+
+def _onnxruntime() -> str:
+    """Returns the version that the module states; its distribution may have another name (onnxruntime-gpu)."""
+    import re
     from importlib.util import find_spec
+    from pathlib import Path
 
     try:
         spec = find_spec("onnxruntime")
@@ -87,58 +168,3 @@ def _engine() -> str:
         text = ""
     stated = re.search(r"^__version__ = [\"'](.+)[\"']", text, re.MULTILINE)
     return stated[1] if stated else "of an unknown version"
-
-
-def _classify(arguments: argparse.Namespace) -> int:
-    from . import classify
-
-    return classify.run(arguments)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code: 0 all well, 1 a picture failed, 2 wrong use or no model."""
-    import warnings
-
-    from ..runtime.errors import first_line
-    from . import stdio
-
-    stdio.prepare()
-    # What a broken picture makes Pillow warn of is no news to a user: its result says what became of it.
-    warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
-    words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] == ["export"]:
-        from ..export.command import main as export
-
-        return export(words[1:])
-    if words[:1] == ["evaluate"]:
-        from ..evaluation.command_line import main as evaluate
-
-        return evaluate(words[1:])
-    with ending_at_once():
-        arguments = parse_args(words)
-    if sys.stdout is None:
-        stdio.say("there is no stdout to write answers to: it is closed.")
-        return 2
-    try:
-        code = int(arguments.run(arguments))
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        end_at_once()  # leaving waits for the pictures under way, which a second Ctrl-C need not
-        try:
-            sys.stdout.flush()
-        except OSError:  # its reader was interrupted, too
-            stdio.abandon_stdout()
-        return INTERRUPTED
-    except BrokenPipeError:
-        stdio.abandon_stdout()  # the reader has what it wanted (`| head`)
-        return 0
-    except ImportError as error:
-        stdio.say(f"{first_line(error)}. This installation is not whole; install the package again.")
-        return 2
-    except OSError as error:
-        if error.filename is not None or error.errno is None:  # some file's error, not that of a write to stdout
-            raise
-        stdio.say(f"the answers cannot be written: {error.strerror}.")
-        stdio.abandon_stdout()
-        return 2
-    return code

@@ -47,19 +47,28 @@ class ResultsFile:
         held: Number of results that the file held when it was opened.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, resume: bool, tally: Tally | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        resume: bool,
+        tally: Tally | None = None,
+        model: str | None = None,
+    ) -> None:
         """Opens or creates the file.
 
         Args:
             path: The file; its folder must exist.
             resume: Whether to go on with a file that holds results. A torn last line is cut off.
             tally: Counts the inputs that :meth:`missing` leaves out because the file holds them.
+            model: The classifier's identity; a file with results of another one cannot be resumed.
 
         Raises:
             OptionError: If the file cannot be opened, is in use, holds results and ``resume`` is false, or holds
-                anything but results.
+                anything but results of this model.
         """
         self._tally = tally
+        self._model = model
         # Digest of the path -> the stamp and outcome of its last line: that line is the one that counts.
         self._known: dict[bytes, tuple[bytes, str]] = {}
         self._repeated: Counter[bytes] = Counter()  # an input that was given several times has several lines
@@ -130,9 +139,15 @@ class ResultsFile:
             if set(data) != _FIELDS or not isinstance(data["path"], str):
                 raise self._foreign()
             stamp = None if stamp is None else {"size": int(stamp["size"]), "mtime_ns": int(stamp["mtime_ns"])}
+            model = str(data["model"])
             known = str(data["label"]) if Status(data["status"]) is Status.OK else str(Status(data["status"]))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise self._foreign() from error
+        if self._model is not None and model != self._model:
+            raise OptionError(
+                f"Line {self.held + 1} of {self._file.name} was answered by {model}, and this run would answer by "
+                f"{self._model}. Name that model and the options it had, or another file."
+            )
         key, digest = file_key(data["path"], None, None), _digest(stamp)
         before = self._known.get(key)
         if before is not None and before[0] == digest:

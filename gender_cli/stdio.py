@@ -1,4 +1,4 @@
-"""The process's own three streams, made fit for answers about any path.
+"""Prepares the process's three streams and prints what people read.
 
 Python starts with ``None`` for a stream that the caller closed, encodes stdout as the locale says, and fails on what
 that encoding lacks.
@@ -10,33 +10,67 @@ import codecs
 import io
 import os
 import sys
-from pathlib import Path
 
-__all__ = ["abandon_stdout", "prepare", "say"]
+from ..runtime.escaping import printable, printable_lines
+
+__all__ = ["abandon_stdout", "finish", "for_machines", "prepare", "say", "show"]
 
 _ERRORS = "gender_classifier.path"
 
 
 def prepare() -> None:
     """Makes the streams usable; called once, before anything is written."""
-    _occupy()
+    _open_closed_descriptors()
     if sys.stderr is None:
         _abandon_stderr()
-    codecs.register_error(_ERRORS, _as_it_came)
+    codecs.register_error(_ERRORS, _encode_leftover)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors=_ERRORS)
 
 
+def for_machines() -> None:
+    """Makes stdout UTF-8 with plain line ends, whatever the locale: a table must mean the same everywhere."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors=_ERRORS, newline="\n")
+
+
 def say(message: str) -> None:
-    """Prints one line for people on stderr; a stderr that nobody reads any more ends no run."""
+    """Prints a message for people on stderr; a stderr that is no longer read ends no run."""
     try:
-        print(f"gender-classifier: {message}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"gender-classifier: {printable_lines(message)}", file=sys.stderr, flush=True)  # noqa: T201
     except OSError:
         _abandon_stderr()
 
 
+def show(*lines: str) -> None:
+    """Prints lines for people on stdout.
+
+    Raises:
+        SystemExit: When they cannot be written: nothing more is worth doing then, and no caller's handler of file
+            errors may take it for a fault of the file at hand. With 0 when the reader has what it wanted (``| head``).
+    """
+    try:
+        print(*map(printable, lines), sep="\n", flush=True)  # noqa: T201
+    except BrokenPipeError:
+        abandon_stdout()
+        raise SystemExit(0) from None
+    except OSError as error:
+        say(f"the answers cannot be written: {error.strerror}.")
+        abandon_stdout()
+        raise SystemExit(2) from None
+
+
 def _abandon_stderr() -> None:
-    sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - pathlib is slow to import
+
+
+def finish() -> None:
+    """Writes what is left for stdout; if that fails, nothing more is said of it."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        abandon_stdout()
 
 
 def abandon_stdout() -> None:
@@ -45,7 +79,7 @@ def abandon_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _occupy() -> None:
+def _open_closed_descriptors() -> None:
     """Opens the null device for a descriptor among 0, 1 and 2 that is closed.
 
     The next file to be opened would get its number, and what a C library complains of on stderr would end up in it.
@@ -57,7 +91,7 @@ def _occupy() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
 
 
-def _as_it_came(error: UnicodeError) -> tuple[str | bytes, int]:
+def _encode_leftover(error: UnicodeError) -> tuple[str | bytes, int]:
     """Writes what the encoding lacks: bytes of a path that are not UTF-8 as they came, characters as an escape."""
     if not isinstance(error, UnicodeEncodeError):
         raise error

@@ -10,7 +10,7 @@ from typing import Final
 
 from ..runtime.errors import OptionError
 
-__all__ = ["LANGUAGES", "counted", "display", "phrase"]
+__all__ = ["CATALOGUE", "LANGUAGES", "counted", "display", "phrase"]
 
 LANGUAGES: Final = ("en", "fr")
 
@@ -40,6 +40,10 @@ CATALOGUE: Final[Mapping[str, tuple[str, str]]] = {
     "failed.not_a_file": ("{n} not a file", "{n} qui n'est pas un fichier|{n} qui ne sont pas des fichiers"),
     "failed.unsupported_format": ("{n} of an unsupported format", "{n} de format non pris en charge"),
     "failed.unreadable": ("{n} unreadable", "{n} illisible|{n} illisibles"),
+    "failed.model_error": (
+        "{n} on which the model failed",
+        "{n} sur laquelle le modèle a échoué|{n} sur lesquelles le modèle a échoué",
+    ),
     "failed.too_large": ("{n} too large", "{n} trop grande|{n} trop grandes"),
     # Pieces of lines.
     "colon": (": ", " : "),
@@ -56,6 +60,24 @@ CATALOGUE: Final[Mapping[str, tuple[str, str]]] = {
         "|No face was found in {n} pictures; --no-faces classifies whole pictures.",
         "Aucun visage n'a été trouvé dans {n} image ; --no-faces classe les images entières."
         "|Aucun visage n'a été trouvé dans {n} images ; --no-faces classe les images entières.",
+    ),
+    "larger_model": (
+        "The built-in model is small. To bring a larger one from the Hub: {command} && gender-classifier export",
+        "Le modèle intégré est petit. Pour en obtenir un plus grand du Hub : {command} && gender-classifier export",
+    ),
+    "chosen.variable": (
+        "Using the model {model}, which GENDER_CLASSIFIER_MODEL names.",
+        "Le modèle utilisé est {model}, que nomme GENDER_CLASSIFIER_MODEL.",
+    ),
+    "chosen.exported": (
+        "Using the model {model}, the one exported last.",
+        "Le modèle utilisé est {model}, le dernier exporté.",
+    ),
+    "no_detector": (
+        "No face detector is installed, so whole pictures are classified; this model expects faces. "
+        "To install one: gender-classifier models add-detector",
+        "Aucun détecteur de visages n'est installé : les images entières sont classées, alors que ce modèle attend "
+        "des visages. Pour en installer un : gender-classifier models add-detector",
     ),
     "left_out": (
         "{n} file that is not a photograph was left out ({examples})."

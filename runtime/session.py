@@ -12,6 +12,7 @@ from contextlib import redirect_stderr
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import BundleError, EngineError, OptionError, ProviderUnavailableError, first_line
+from .installing import install_command
 from .threads import default_threads, startable
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def import_onnxruntime() -> Any:
 
             # 3 = errors only. The hardware probe warns on every Raspberry Pi before any session option can silence it.
             onnxruntime.set_default_logger_severity(3)
+    except ModuleNotFoundError as error:
+        raise EngineError(f"{first_line(error)}. To install what is needed: {install_command()}") from error
     except Exception as error:  # a system library, another numpy, a folder that two packages wrote into
         reason = first_line(error) if str(error) else " ".join(said.getvalue().split()).partition(". ")[0]
         raise EngineError(

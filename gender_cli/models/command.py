@@ -17,8 +17,12 @@ from ...runtime.bundle import locate, origin, store
 from ...runtime.bundle.bundle import Bundle
 from ...runtime.bundle.manifest import Framing, Manifest
 from ...runtime.errors import ClassifierError, ManifestError, ModelNotFoundError, OptionError
+from ...runtime.escaping import printable
+from ...runtime.installing import install_command
 from ..advice import explained
-from ..stdio import say
+from ..arguments import Parser
+from ..stdio import say, show
+from ..words import phrase
 from . import detector
 from .listing import Installed, builtin_folder, card, find, installed, megabytes, same, summary, table
 
@@ -34,7 +38,7 @@ EPILOG = "exit codes: 0 done; 1 it could not be done, or a check failed; 2 wrong
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of ``gender-classifier models``; what it parses carries the command as ``run``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="gender-classifier models",
         description="Lists the models on this machine, looks at one, removes one, or adds one.",
         epilog=EPILOG,
@@ -119,9 +123,11 @@ def _with_sentences(command: Command) -> Command:
 def _list(arguments: argparse.Namespace) -> int:
     models = installed()
     if arguments.json:
-        _print(json.dumps([summary(model) for model in models], indent=2, ensure_ascii=False))
+        show(*json.dumps([summary(model) for model in models], indent=2).splitlines())
     else:
-        _print("\n".join(table(models)))
+        show(*table(models))
+        if any(model.default and model.builtin for model in models):
+            say(phrase("en", "larger_model", command=install_command("export")))
     for model in models:
         if model.problem is not None:
             say(model.problem)
@@ -132,9 +138,9 @@ def _show(arguments: argparse.Namespace) -> int:
     model, manifest = _readable(arguments.name)
     if arguments.json:
         data = {"path": str(model.path), "builtin": model.builtin, "default": model.default}
-        _print(json.dumps({**data, "bundle": json.loads(manifest.to_json())}, indent=2, ensure_ascii=False))
+        show(*json.dumps({**data, "bundle": json.loads(manifest.to_json())}, indent=2).splitlines())
         return 0
-    _print("\n".join(card(model, manifest)))
+    show(*card(model, manifest))
     return 0
 
 
@@ -155,7 +161,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     model, manifest = _readable(arguments.name)
     Bundle(model.path, manifest).verify()
     count = len(manifest.files) + len(manifest.variants)
-    _print(f"{model.name}: all {count} files are those its manifest names ({megabytes(model.size)}).")
+    show(f"{model.name}: all {count} files are those its manifest names ({megabytes(model.size)}).")
     return 0
 
 
@@ -175,7 +181,7 @@ def _remove(arguments: argparse.Namespace) -> int:
     store.remove(path)
     with suppress(OSError):
         origin.forget(path)
-    _print(f"{name} was removed ({path}).")
+    show(f"{name} was removed ({path}).")
     return 0
 
 
@@ -183,7 +189,7 @@ def _agreed(path: Path) -> bool:
     """Asks on a terminal. Without one nobody can answer, so that only ``--yes`` removes."""
     if not sys.stdin.isatty():
         raise OptionError(f"Nobody is here to ask; to remove {path.name} without a question: --yes")
-    print(f"Remove {path} with all its files? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"Remove {printable(str(path))} with all its files? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -208,9 +214,5 @@ def _add(arguments: argparse.Namespace) -> int:
     name = bundle.manifest.name
     by_default = locate.choose(exported=True).model == bundle.path
     use = "It is now used unless --model says otherwise." if by_default else f"To use it: --model {name}"
-    _print(f"{name} was added ({bundle.path}). {use}")
+    show(f"{name} was added ({bundle.path}). {use}")
     return 0
-
-
-def _print(line: str) -> None:
-    print(line)  # noqa: T201

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ...runtime.bundle import store
 from ...runtime.bundle.files import read_bounded
 from ...runtime.errors import ClassifierError, DetectorError, ModelNotFoundError
+from ..stdio import say, show
 
 if TYPE_CHECKING:
     from ...runtime.faces.detector import Detector
@@ -75,10 +75,10 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         detector, path = install(arguments.file)
     except ClassifierError as error:
-        print(f"gender-classifier: {error}", file=sys.stderr)  # noqa: T201
+        say(str(error))
         return 2 if isinstance(error, ModelNotFoundError) else 1
     known = "the published file" if detector.sha256 == PUBLISHED.sha256 else "not the published file; its hash is kept"
-    print(f"{path}\nsha256 {detector.sha256} ({known})")  # noqa: T201
+    show(str(path), f"sha256 {detector.sha256} ({known})")
     return 0
 
 

@@ -13,14 +13,16 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, cast
 
 from ...runtime.errors import ClassifierError, OptionError
+from ...runtime.escaping import printable
 from ...runtime.labels import FEMALE, MALE
 from ...runtime.options import flat
 from ...runtime.prediction import MIXED, UNCERTAIN, Status
 from ..advice import explained
-from ..arguments import model_options
-from ..classify import load_classifier, predictions
-from ..inputs import expand, printable
-from ..stdio import say
+from ..arguments import Parser, model_options
+from ..classify import load_classifier, predictions, with_progress
+from ..inputs import LeftOut, expand
+from ..stdio import say, show
+from ..words import counted
 from .options import FAILED, SortOptions, SortTally
 from .places import locate, open_journal, resolve
 from .records import JOURNAL_NAME, MODES, SETTINGS
@@ -28,7 +30,7 @@ from .sorter import Sorter, run_sort
 from .undo import undo
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator
 
     from ...runtime.classifier import Classifier
     from ...runtime.prediction import Prediction
@@ -64,7 +66,7 @@ _KEYS = (FEMALE, MALE, UNCERTAIN, MIXED, FAILED, *(str(status) for status in Sta
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of ``gender-classifier sort``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="gender-classifier sort",
         usage="%(prog)s SRC DEST [options]\n       %(prog)s --resume DEST\n       %(prog)s --undo DEST",
         description="Puts the pictures of a folder into woman/, man/, mixed/, uncertain/, no-face/ and failed/.",
@@ -148,7 +150,7 @@ def _undo(arguments: argparse.Namespace) -> int:
         confirm=lambda announcement: _confirm(announcement, yes=arguments.yes),
         dry_run=arguments.dry_run,
         report=say,
-        plan=_print if arguments.dry_run else None,
+        plan=show if arguments.dry_run else None,
     )
     if not arguments.quiet:
         say(f"dry run: {tally.sentence()}" if arguments.dry_run else tally.sentence())
@@ -219,14 +221,19 @@ def _take_from_journal(arguments: argparse.Namespace) -> None:
 def _sort(arguments: argparse.Namespace, options: SortOptions) -> int:
     from dataclasses import replace
 
-    classifier = load_classifier(arguments)
+    classifier, notices = load_classifier(arguments)
+    if not arguments.quiet:
+        for notice in notices:
+            say(notice)
+    left_out = LeftOut()
     options = replace(options, model=_describe(classifier), settings=_settings(classifier, arguments))
-    with Sorter(options, report=say, plan=_print if options.dry_run else None) as sorter:
+    with Sorter(options, report=say, plan=show if options.dry_run else None) as sorter:
         items = expand(
             [sorter.start],
             recursive=options.recursive,
             exclude=[sorter.destination] if os.path.isdir(sorter.destination) else [],
             follow_folder_links=False,
+            left_out=left_out,
         )
         stream = predictions(
             classifier, sorter.missing(items), batch_size=arguments.batch_size, workers=arguments.workers
@@ -234,7 +241,7 @@ def _sort(arguments: argparse.Namespace, options: SortOptions) -> int:
         try:
             # Closing ends the decoding threads, also when nothing more can be written.
             with closing(cast("Generator[Prediction]", stream)):
-                for prediction in _with_progress(stream, quiet=arguments.quiet):
+                for prediction in with_progress(stream, wanted=not arguments.quiet):
                     sorter.put(str(prediction.path), prediction)
         except KeyboardInterrupt:
             if not arguments.quiet:
@@ -242,6 +249,8 @@ def _sort(arguments: argparse.Namespace, options: SortOptions) -> int:
             raise
         finally:  # also then, and on a full disk: what was done until there stays done
             if not arguments.quiet:
+                if left_out.count:
+                    say(counted("en", "left_out", left_out.count, examples=", ".join(left_out.examples)))
                 _epilogue(sorter)
         return sorter.tally.exit_code
 
@@ -306,15 +315,3 @@ def _epilogue(sorter: Sorter) -> None:
         inside = folder == sorter.destination and name == JOURNAL_NAME
         journal = shlex.quote(folder if inside else sorter.journal_path)
         say(f"to put everything back: gender-classifier sort --undo {journal}")
-
-
-def _print(line: str) -> None:
-    print(line)  # noqa: T201
-
-
-def _with_progress(stream: Iterator[Prediction], *, quiet: bool) -> Iterable[Prediction]:
-    if quiet or not sys.stderr.isatty():
-        return stream
-    from tqdm import tqdm
-
-    return tqdm(stream, unit=" pictures", file=sys.stderr, dynamic_ncols=True)

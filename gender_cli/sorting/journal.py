@@ -17,7 +17,7 @@ from typing import Any, Final, final
 
 from ...runtime.bundle.strict_json import JSONFormatError, build, parse
 from ...runtime.errors import OptionError
-from ..inputs import printable
+from ...runtime.escaping import printable
 from ..jsonl import JsonLines, WriteError
 from .files import sync_folder
 from .records import FIRST_LINES, STATES, VERSION, Entry, Equal, Folder, Header, Mark, State, parse_header

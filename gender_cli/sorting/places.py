@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ...runtime.errors import OptionError
-from ..inputs import expand, printable
+from ...runtime.escaping import printable
+from ..inputs import expand
 from .journal import Journal
 from .options import SortOptions
 from .records import JOURNAL_NAME, VERSION, State, identity

@@ -11,8 +11,8 @@ from enum import IntEnum
 from typing import Any, Final, Literal
 
 from ...runtime.bundle.strict_json import build, parse
+from ...runtime.escaping import printable
 from ...runtime.options import PARTS, options_of
-from ..inputs import printable
 from ..resume import file_key
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from ..inputs import printable
+from ...runtime.escaping import printable
 from .files import has_no_links
 from .journal import Journal
 from .places import Reach

@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, final
 
 from ...runtime.errors import OptionError
+from ...runtime.escaping import printable
 from ...runtime.prediction import Status
-from ..inputs import printable
 from ..jsonl import WriteError
 from ..resume import file_key
 from ..tally import outcome

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 
 from ...runtime.errors import OptionError
-from ..inputs import printable
+from ...runtime.escaping import printable
 from ..jsonl import sync, write_all
 from .files import digest_of, holds, is_regular, is_spare, open_regular, sync_folder
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from ...runtime.errors import OptionError
-from ..inputs import printable
+from ...runtime.escaping import printable
 from .files import has_no_links
 from .journal import Journal
 from .places import Reach, locate, open_journal

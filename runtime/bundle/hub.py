@@ -22,6 +22,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from ..errors import HubError
+from ..installing import install_command
 from ..version import __version__
 from . import hub_cache
 from .files import sha256_of
@@ -199,7 +200,7 @@ def client() -> Any:
         import huggingface_hub.utils
     except ImportError as error:
         raise HubError(
-            "Going online to the Hub needs the package huggingface_hub: pip install 'gender-classifier[hub]'"
+            f"Going online to the Hub needs the package huggingface_hub: {install_command('hub')}"
         ) from error
     except Exception as error:  # HF_HUB_DOWNLOAD_TIMEOUT=soon, say, is a ValueError while it is imported
         raise HubError(

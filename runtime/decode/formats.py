@@ -16,6 +16,7 @@ from typing import IO, NamedTuple, cast
 from PIL import Image, ImageFile
 
 from ..errors import ImageError
+from ..installing import install_command
 from ..options import Limits
 from ..prediction import Status
 from . import bitmaps, exif, gif, heif, jpeg, png, tiff, webp
@@ -258,7 +259,7 @@ def _open_heif(file: IO[bytes], name: str, limits: Limits) -> Image.Image:
     except ImportError as error:
         raise ImageError(
             Status.UNSUPPORTED_FORMAT,
-            f"{name} is a HEIC picture; install what reads it: pip install 'gender-classifier[heif]'.",
+            f"{name} is a HEIC picture; to install what reads it: {install_command('heif')}",
         ) from error
     inspected = heif.inspect_heif(GuardedReader(file, reads=_LOOK_READS), name, limits)
     data = Pieces(file, inspected.parts or ()).read()

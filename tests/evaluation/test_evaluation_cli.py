@@ -243,7 +243,7 @@ def test_the_module_runs_and_help_needs_no_extra(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for words, status, says in (
         (["--help"], 0, "calibrate"),
-        (["x.csv", "--output", "o"], 2, "gender-classifier[evaluation]"),
+        (["x.csv", "--output", "o"], 2, '[evaluation]"'),
     ):
         done = subprocess.run(
             [sys.executable, "-c", code, *words],

@@ -124,5 +124,5 @@ def test_export_packages_missing_is_a_sentence(tmp_path: Path) -> None:
     )
     done = python("-c", code)
     assert done.returncode == 1
-    assert "gender-classifier[export]" in done.stderr
+    assert '[export]"' in done.stderr
     assert "Traceback" not in done.stderr

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import sys
 from dataclasses import replace
@@ -93,13 +95,50 @@ def photos(place):
 # -- answers -------------------------------------------------------------------------------------------------------
 
 
-def test_people_are_numbered_with_their_places(run, photos, detector):
-    code, out, _ = run("two.png", "--detector", detector)
-    assert code == 0
-    lines = out.splitlines()
-    assert lines[0] == "two.png: 2 people"
-    assert [line for line in lines if "32 x 32 px at 64, 64" in line and "woman" in line]
-    assert [line for line in lines if "32 x 32 px at 320, 160" in line and " man" in line]
+def test_several_people_are_counted_and_verbose_numbers_them_with_their_places(run, photos, detector):
+    assert run("two.png", "--detector", detector)[:2] == (0, "two.png  1 woman, 1 man\n")
+    assert run("two.png", "--detector", detector, "--lang", "fr")[1] == "two.png  1 femme, 1 homme\n"
+    head, *people = run("two.png", "--detector", detector, "-v")[1].splitlines()
+    assert head == "two.png  1 woman, 1 man"
+    assert [line[:4] for line in people] == ["  1.", "  2."]
+    assert [line for line in people if "32 x 32 px at 64, 64" in line and ". woman: woman " in line]
+    assert [line for line in people if "32 x 32 px at 320, 160" in line and ". man: woman " in line]
+
+
+def test_main_is_shown_as_one_of_several(run, photos, detector):
+    out = run("two.png", "--detector", detector, "--main", "central")[1]
+    assert out.startswith("two.png  man ")
+    assert out.endswith("  (of 2 people)\n")
+
+
+def test_a_row_for_each_person_and_one_for_a_picture_without(run, photos, detector):
+    (photos / "broken.png").write_bytes(b"no picture")
+    names = ("two.png", "none.png", "broken.png")
+    code, out, _ = run(*names, "--detector", detector, "--csv", "--rows", "people")
+    first, second, none, broken = csv.DictReader(io.StringIO(out))
+    assert code == 1
+    assert [(row["path"], row["person"]) for row in (first, second, none, broken)] == [
+        ("two.png", "1"),
+        ("two.png", "2"),
+        ("none.png", ""),
+        ("broken.png", ""),
+    ]
+    assert {first["label"], second["label"]} == {"female", "male"}
+    assert {float(first["x0"]), float(second["x0"])} == {64, 320}
+    assert float(first["female"]) + float(first["male"]) == pytest.approx(1, abs=2e-6)
+    assert (none["status"], none["label"], none["width"]) == ("no_face", "", "640")
+    assert (broken["status"], broken["width"]) == ("unsupported_format", "")
+    assert len({row["model"] for row in (first, second, none, broken)}) == 1
+    assert run("two.png", "--rows", "people")[0] == 2
+
+
+def test_table_counts_the_people_of_each_picture(run, photos, detector):
+    _, out, _ = run("two.png", "none.png", "--detector", detector, "--csv", "--threshold", 0.95)
+    two, none = csv.DictReader(io.StringIO(out))
+    assert [two[name] for name in ("label", "people", "women", "men", "uncertain", "female")] == [
+        "male", "2", "0", "1", "1", "",
+    ]  # fmt: skip
+    assert [none[name] for name in ("label", "people", "women", "men", "uncertain")] == ["", "0", "0", "0", "0"]
 
 
 def test_json_has_one_entry_per_person(run, photos, detector):
@@ -123,10 +162,10 @@ def test_main_answers_for_one_person_and_keeps_the_others(run, photos, detector)
 
 def test_a_picture_without_a_face_is_an_answer(run, photos, detector):
     code, out, _ = run("none.png", "--detector", detector)
-    assert (code, out) == (0, "none.png: no face\n")
+    assert (code, out) == (0, "none.png  no face\n")
     code, out, _ = run("none.png", "--detector", detector, "--no-faces")
     assert code == 0
-    assert out.startswith("none.png: ")
+    assert out.startswith("none.png  ")
 
 
 def test_without_a_detector_one_line_says_what_to_do(run, photos):
@@ -141,9 +180,9 @@ def test_without_a_detector_one_line_says_what_to_do(run, photos):
 
 
 def test_options_reach_the_detector(run, photos, detector):
-    assert run("two.png", "--detector", detector, "--max-faces", 1)[1].startswith("two.png: ")
-    assert "2 people" not in run("two.png", "--detector", detector, "--max-faces", 1)[1]
-    assert run("two.png", "--detector", detector, "--min-face", 40)[1] == "two.png: no face\n"
+    assert run("two.png", "--detector", detector, "--max-faces", 1)[1].startswith("two.png  ")
+    assert "1 woman" not in run("two.png", "--detector", detector, "--max-faces", 1)[1]
+    assert run("two.png", "--detector", detector, "--min-face", 40)[1] == "two.png  no face\n"
     code, _, err = run("two.png", "--detector", detector, "--detect-size", 8)
     assert code == 2
     assert "detect_size is 8" in err
@@ -156,9 +195,12 @@ def test_annotate_writes_copies_and_leaves_the_pictures_alone(run, photos, detec
     before = {path: path.read_bytes() for path in photos.glob("*.png")}
     code, _, _ = run("two.png", "one.png", "none.png", "--detector", detector, "--annotate", "seen")
     assert code == 0
-    assert sorted(path.name for path in (photos / "seen").iterdir()) == ["one.jpg", "two.jpg"]
+    assert sorted(path.name for path in (photos / "seen").iterdir()) == [
+        "one.gender-annotated.jpg",
+        "two.gender-annotated.jpg",
+    ]
     assert {path: path.read_bytes() for path in photos.glob("*.png")} == before
-    with Image.open(photos / "seen/two.jpg") as copy, Image.open(photos / "two.png") as original:
+    with Image.open(photos / "seen/two.gender-annotated.jpg") as copy, Image.open(photos / "two.png") as original:
         assert copy.size == (1400, 700)  # enlarged until the faces have room for words that can be read
         changed = np.abs(
             np.asarray(copy, int) - np.asarray(original.convert("RGB").resize(copy.size, Image.Resampling.LANCZOS), int)
@@ -168,17 +210,37 @@ def test_annotate_writes_copies_and_leaves_the_pictures_alone(run, photos, detec
     assert not (changed[500:] > 60).any()  # nothing where nobody is
 
 
-def test_copies_never_replace_a_file(run, photos, detector):
-    (photos / "seen").mkdir()
-    (photos / "seen/one.jpg").write_bytes(b"dear to somebody")
+def test_a_copy_replaces_the_copy_of_the_same_picture_and_no_other_file(run, photos, detector):
+    seen = photos / "seen"
+    seen.mkdir()
+    (seen / "one.gender-annotated.jpg").write_bytes(b"dear to somebody")
+    (seen / "one.gender-input.png").symlink_to(photos / "one.png")
     (photos / "deep").mkdir()
     photo((320, 160, BLACK)).save(photos / "deep/one.png")
-    for _ in range(2):
-        run("one.png", "deep/one.png", "--detector", detector, "--annotate", "seen", "--save-crops", "seen")
-    names = sorted(path.name for path in (photos / "seen").iterdir())
-    copies = {"one.jpg", "one-2.jpg", "one-3.jpg", "one-4.jpg", "one-5.jpg"}
-    assert set(names) == copies | {"one.png", "one-2.png", "one-3.png", "one-4.png"}
-    assert (photos / "seen/one.jpg").read_bytes() == b"dear to somebody"
+    before = (photos / "one.png").read_bytes()
+    copies = []
+    for pictures in (("one.png", "deep/one.png"), ("deep/one.png",), ("deep/one.png", "./one.png")):
+        run(*pictures, "--detector", detector, "--annotate", "seen", "--save-crops", "seen")
+        copies.append({path.name: path.read_bytes() for path in seen.iterdir()})
+    assert copies[0] == copies[1] == copies[2]
+    assert set(copies[0]) == {
+        *("one.gender-annotated.jpg", "one.gender-annotated-2.jpg", "one.gender-annotated-3.jpg"),
+        *("one.gender-input.png", "one.gender-input-2.png", "one.gender-input-3.png"),
+    }
+    assert (seen / "one.gender-annotated.jpg").read_bytes() == b"dear to somebody"
+    assert (photos / "one.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["--annotate", "--save-crops"])
+@pytest.mark.parametrize("folder", ["inside", "."])
+def test_copies_are_never_read_as_photographs(run, photos, detector, option, folder):
+    runs = [run("-r", ".", "--detector", detector, option, folder, "--jsonl") for _ in range(3)]
+    assert [[json.loads(line)["path"] for line in out.splitlines()] for _, out, _ in runs] == [
+        ["./none.png", "./one.png", "./two.png"]
+    ] * 3
+    assert "left out" not in runs[0][2]
+    assert "that are not photographs were left out (one.gender-" in runs[2][2]
+    assert run("**/*.[jp][pn]g", "--detector", detector, "--jsonl")[1].count("\n") == 3
 
 
 def test_crops_are_what_the_model_saw(run, photos, detector, model):
@@ -186,7 +248,7 @@ def test_crops_are_what_the_model_saw(run, photos, detector, model):
     prediction = runtime.load(model, faces=runtime.Faces(detector)).predict(photos / "two.png")
     network = runtime.load(model, faces=False)
     for number, person in enumerate(prediction.people, 1):
-        with Image.open(photos / f"crops/two-person{number}.png") as crop:
+        with Image.open(photos / f"crops/two.gender-input{number}.png") as crop:
             assert crop.size == (16, 16)
             # A picture of the network's own size passes the processor unchanged.
             assert network.predict(crop).probabilities == pytest.approx(person.probabilities, abs=1e-6)
@@ -194,7 +256,7 @@ def test_crops_are_what_the_model_saw(run, photos, detector, model):
 
 def test_crop_of_a_whole_picture(run, photos):
     run("one.png", "--no-faces", "--save-crops", "crops")
-    with Image.open(photos / "crops/one.png") as crop:
+    with Image.open(photos / "crops/one.gender-input.png") as crop:
         assert crop.size == (16, 16)
 
 
@@ -206,8 +268,11 @@ def test_copies_carry_no_metadata(run, photos, detector):
     for path in [*(photos / "seen").iterdir(), *(photos / "crops").iterdir()]:
         with Image.open(path) as copy:
             assert not copy.getexif()
-            assert "comment" not in copy.info
+            assert copy.info.get("comment", copy.info.get("Comment", "")).startswith(
+                b"gender-classifier: " if copy.format == "JPEG" else "gender-classifier: "
+            )
         assert b"at home" not in path.read_bytes()
+        assert b"private" not in path.read_bytes()
 
 
 def test_copies_are_upright(run, photos, detector):
@@ -215,7 +280,10 @@ def test_copies_are_upright(run, photos, detector):
     exif[0x0112] = 6
     photo((64, 64, GREEN)).transpose(Image.Transpose.ROTATE_90).save(photos / "turned.png", exif=exif)
     run("turned.png", "one.png", "--detector", detector, "--annotate", "seen")
-    with Image.open(photos / "seen/turned.jpg") as turned, Image.open(photos / "seen/one.jpg") as upright:
+    with (
+        Image.open(photos / "seen/turned.gender-annotated.jpg") as turned,
+        Image.open(photos / "seen/one.gender-annotated.jpg") as upright,
+    ):
         assert np.abs(np.asarray(turned, int) - np.asarray(upright, int)).max() == 0
 
 
@@ -299,11 +367,12 @@ def test_words_of_neighbours_do_not_cover_each_other():
 
 def test_long_and_odd_names(place):
     image = Image.new("RGB", (4, 4))
-    first = annotate.save_new(image, place, "ß" * 120, ".jpg")
-    assert annotate.save_new(image, place, "ß" * 120, ".jpg") != first
-    assert annotate.save_new(Image.new("RGB", (66_000, 1)), place, "wide", ".jpg").name == "wide.png"
+    first = annotate.save_copy(image, place, Path("a", "ß" * 120), "input", ".jpg")
+    assert annotate.save_copy(image, place, Path("b", "ß" * 120), "input", ".jpg") != first
+    wide = annotate.save_copy(Image.new("RGB", (66_000, 1)), place, Path("wide.tif"), "annotated", ".jpg")
+    assert wide.name == "wide.gender-annotated.png"
     with pytest.raises(OptionError, match="cannot be written"):
-        annotate.save_new(image, place / "nowhere", "name", ".png")
+        annotate.save_copy(image, place / "nowhere", Path("name.jpg"), "input", ".png")
 
 
 # -- installing the detector ---------------------------------------------------------------------------------------
@@ -324,7 +393,7 @@ def test_local_file_is_installed_with_its_hash(run, photos, detector):
     assert record["source"] == {"kind": "local", "file": "detector.onnx"}
     assert record["license"] is None
     # From now on it is used without being named.
-    assert "2 people" in run("two.png")[1]
+    assert "1 woman, 1 man" in run("two.png")[1]
     assert "add-detector" not in run("two.png")[2]
 
 
@@ -393,7 +462,7 @@ def test_published_file_comes_from_the_hub(run, photos, hub):
     assert record["source"]["revision"] == install.PUBLISHED.revision
     assert record["license"] == "MIT"
     assert sorted(path.name for path in install_dir().iterdir()) == sorted([FILE_NAME, RECORD_NAME])
-    assert "2 people" in run("two.png")[1]
+    assert "1 woman, 1 man" in run("two.png")[1]
     asked = [line for line in hub.requests if "README" in line]
     assert asked == []
 
@@ -419,7 +488,7 @@ def test_without_huggingface_hub_one_sentence_names_the_extra(run, place, monkey
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     code, out, err = run("models", "add-detector", model=None)
     assert (code, out) == (1, "")
-    assert "gender-classifier[hub]" in err
+    assert '[hub]"' in err
     assert err.count("\n") == 1
 
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from gender_classifier.gender_cli import inputs
 from gender_classifier.gender_cli.globbing import glob
-from gender_classifier.gender_cli.inputs import PICTURE_SUFFIXES, Item, expand, printable
+from gender_classifier.gender_cli.inputs import PICTURE_SUFFIXES, Item, LeftOut, expand
+from gender_classifier.runtime.escaping import printable
 from gender_classifier.runtime.prediction import Status
 from support import ROOT
 
@@ -212,28 +213,38 @@ def test_a_folder_that_may_not_be_read_is_a_result(here: Path) -> None:
         (here / "t/secret").chmod(0o700)
 
 
-@posix
-@pytest.mark.parametrize("pattern", ["tree/**/*.jpg", "tree/*/*.jpg", "tree/*/deep/*.jpg", "locked/*.jpg", "locked/**"])
-def test_a_folder_below_a_pattern_that_may_not_be_read_is_a_result(
-    pattern: str, here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make(here, "tree/a/1.jpg", "tree/b/2.jpg", "tree/a/deep/3.jpg", "tree/b/deep/4.jpg", "locked/5.jpg")
-    real = os.scandir
+def test_a_folder_whose_name_looks_like_a_pattern_is_a_folder(here: Path) -> None:
+    make(here, "[2019] x/a.jpg", "[2019] x/what?/b.jpg", "0 x/c.jpg", "y/[2020]/d.jpg", "y/2/e.jpg")
+    assert paths("[2019] x/*.jpg") == ["[2019] x/a.jpg"]
+    assert paths(str(here / "[2019] x" / "*.jpg")) == [str(here / "[2019] x/a.jpg")]
+    assert paths("[2019] x/what?/*.jpg") == ["[2019] x/what?/b.jpg"]
+    assert paths("[2019] x/**/*.jpg") == ["[2019] x/a.jpg", "[2019] x/what?/b.jpg"]
+    assert paths("*/[2020]/*.jpg") == ["y/[2020]/d.jpg"], "below a pattern too"
+    assert paths("[0-9] x/*.jpg") == ["0 x/c.jpg"], "and a pattern stays one where no such folder is"
 
-    def scandir(path: str) -> object:
-        if os.path.basename(path) in ("b", "locked"):
-            raise PermissionError(13, "Permission denied", path)
-        return real(path)
 
-    monkeypatch.setattr(os, "scandir", scandir)
-    found = {item.path: item.problem and item.problem[0] for item in expand([pattern], recursive=False)}
-    if "deep" in pattern:  # the name is known: nothing of b itself is read
-        assert found == {"tree/a/deep/3.jpg": None, "tree/b/deep/4.jpg": None}
-    else:
-        refused = "locked" if "locked" in pattern else "tree/b"
-        assert found[refused] is Status.PERMISSION_DENIED
-    if pattern == "tree/**/*.jpg":
-        assert [path for path, status in found.items() if status is None] == ["tree/a/1.jpg", "tree/a/deep/3.jpg"]
+def test_odd_patterns_find_nothing_or_what_they_say(here: Path) -> None:
+    make(here, "t/a.jpg", "t/ab.jpg")
+    assert paths("t/a**.jpg") == paths("t/***.jpg") == ["t/a.jpg", "t/ab.jpg"]
+    for pattern in ("t/a.jpg/*", "gone/*.jpg", "t/\0*", f"t/{'x' * 300}*", "t/[", "../gone[/**/*"):
+        assert [item.problem and item.problem[0] for item in expand([pattern], recursive=True)] == [Status.NOT_FOUND]
+
+
+def test_files_that_only_look_like_photographs_are_left_out_and_counted(here: Path) -> None:
+    make(
+        here, "t/a.jpg", "t/._a.jpg", "t/__MACOSX/t/b.jpg", "t/@eaDir/a.jpg/THUMB.jpg", "t/d/._c.png", "t/._notes.txt",
+        "t/a.gender-annotated.jpg", "t/a.gender-annotated-2.jpg", "t/d/a.gender-input3.png", "t/a.gender-x.jpg",
+    )  # fmt: skip
+    left_out = LeftOut()
+    found = [item.path for item in expand(["t"], recursive=True, left_out=left_out)]
+    assert found == ["t/a.gender-x.jpg", "t/a.jpg"]
+    assert left_out.count == 7
+    assert left_out.examples == ["._a.jpg", "@eaDir", "__MACOSX"]
+    left_out = LeftOut()
+    found = [item.path for item in expand(["t/**/*.jpg", "t/._*"], recursive=True, left_out=left_out)]
+    assert found == ["t/a.gender-x.jpg", "t/a.jpg"]
+    assert paths("t/._a.jpg", "t/a.gender-annotated.jpg") == ["t/._a.jpg", "t/a.gender-annotated.jpg"], "if named"
+    assert paths("t/__MACOSX/t/*.jpg") == ["t/__MACOSX/t/b.jpg"]
 
 
 def test_a_file_called_dash_that_a_pattern_matches_is_no_stdin(here: Path) -> None:

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -17,57 +16,31 @@ from PIL import Image
 
 import gender_classifier
 from gender_classifier.runtime.prediction import Prediction
-from support import ROOT, TinyModel, heed_interrupts, tiny_bundle
+from support import ROOT, TinyModel, shell, tiny_bundle
 
 FIELDS = list(Prediction.failed("", "ok", "").__dict__)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    return tiny_bundle(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture
-def pictures(tmp_path, monkeypatch):
-    folder = tmp_path / "pictures"
-    (folder / "deeper").mkdir(parents=True)
-    Image.new("RGB", (10, 10), (255, 0, 0)).save(folder / "a.png")
-    Image.new("RGB", (10, 10), (0, 255, 0)).save(folder / "b.jpg", quality=95)
-    Image.new("RGB", (10, 10), (0, 255, 0)).save(folder / "deeper" / "c.png")
-    (folder / "notes.txt").write_text("no picture")
-    monkeypatch.chdir(folder)
-    return folder
-
-
-@pytest.fixture
-def run(model, capsys):
-    def call(*arguments: object, model: Path | None = model) -> tuple[int, str, str]:
-        chosen = ["--model", str(model)] if model else []
-        try:
-            code = gender_classifier.main([*map(str, arguments), *chosen])
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
-def shell(*arguments: object, **options: object) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, str(ROOT / "gender_classifier.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, timeout=60, check=False, **options)
-
-
-def test_text_shows_the_word_and_both_probabilities(run, pictures):
+def test_text_is_a_line_with_the_word_its_probability_and_a_bar(run, pictures):
     code, out, err = run("a.png")
     assert code == 0
-    first, *bars = out.splitlines()
-    assert first == "a.png: woman"
-    assert [line.split()[0] for line in bars] == ["woman", "man"]
-    assert [line.split()[-1] for line in bars] == ["100.0%", "0.0%"]
-    assert "█" in bars[0]
-    assert "\x1b" not in out  # no colour unless on a terminal
+    assert out == f"a.png  woman 100.0%  {'█' * 12}\n"  # no colour unless on a terminal
     assert "guess" in err
+
+
+def test_verbose_adds_every_probability(run, pictures):
+    assert run("a.png", "b.jpg", "-v")[1].splitlines() == [
+        f"a.png  woman 100.0%  {'█' * 12}",
+        "  woman: woman 100.0%, man 0.0%",
+        f"b.jpg  man 100.0%  {'█' * 12}",
+        "  man: woman 0.0%, man 100.0%",
+    ]
+
+
+def test_a_path_that_does_not_exist_is_one_line(run, pictures):
+    code, out, err = run("nowhere.jpg")
+    assert (code, out) == (1, "")
+    assert err == "gender-classifier: There is no file 'nowhere.jpg'.\n"
 
 
 def test_options_may_stand_between_paths(run, pictures):
@@ -86,8 +59,7 @@ def test_a_path_that_starts_with_a_dash(run, model):
 def test_french_words_in_text_only(run, pictures):
     code, out, _ = run("a.png", "--lang", "fr", "--quiet")
     assert code == 0
-    assert out.startswith("a.png: femme\n")
-    assert "100,0 %" in out
+    assert out.startswith("a.png  femme 100,0 %  ")
     _, out, _ = run("a.png", "--lang", "fr", "--jsonl")
     assert json.loads(out)["label"] == "female"
 
@@ -116,10 +88,13 @@ def test_csv_has_a_header_and_a_row_each(run, pictures):
     code, out, _ = run("a.png", "missing.png", "--csv")
     rows = list(csv.DictReader(io.StringIO(out)))
     assert code == 1
-    assert rows[0] | {"female": "", "male": "", "score": ""} == {
+    assert rows[0] | {"female": "", "male": "", "score": "", "model": ""} == {
         "path": "a.png", "status": "ok", "label": "female", "score": "", "female": "", "male": "",
-        "raw_label": "Female", "people": "1", "error": "",
+        "raw_label": "Female", "people": "1", "women": "1", "men": "0", "uncertain": "0", "width": "10", "height": "10",
+        "model": "", "error": "",
     }  # fmt: skip
+    assert rows[0]["model"] == rows[1]["model"]
+    assert rows[0]["model"].startswith("tiny fp32 ")
     assert float(rows[0]["female"]) + float(rows[0]["male"]) == pytest.approx(1, abs=2e-6)
     assert rows[1]["status"] == "not_found"
     assert "missing.png" in rows[1]["error"]
@@ -143,7 +118,7 @@ def test_bad_pictures_fail_alone(run, pictures):
     (pictures / "torn.jpg").write_bytes(whole[: len(whole) * 2 // 3])
     code, out, err = run("notes.txt", "empty.png", "torn.jpg", "nowhere.png", "a.png")
     assert code == 1
-    assert out.startswith("a.png: woman\n")
+    assert out.startswith("a.png  woman ")
     for name in ("notes.txt", "empty.png", "torn.jpg", "nowhere.png"):
         assert any(name in line for line in err.splitlines())
     assert "Traceback" not in err
@@ -172,7 +147,7 @@ def test_an_unreadable_file(run, pictures):
 def test_the_threshold_makes_uncertain(run, pictures, tmp_path):
     weak = tiny_bundle(tmp_path, TinyModel("weak", gain=0.2))
     _, out, _ = run("a.png", "--threshold", "0.9", model=weak)
-    assert out.startswith("a.png: uncertain\n")
+    assert out.startswith("a.png  uncertain (woman 59.9%)  ")
     assert json.loads(run("a.png", "--threshold", "0.9", "--jsonl", model=weak)[1])["raw_label"] == "Female"
 
 
@@ -237,9 +212,7 @@ def test_from_any_folder_the_built_in_model_answers(tmp_path):
     done = shell("grey.png", "--jsonl", "--no-faces", cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["label"] in ("female", "male", "uncertain")
-    notice = done.stderr.decode()
-    assert "gender-classifier export" in notice
-    assert "built-in" in notice
+    assert "export" not in done.stderr.decode(), "what else there is belongs to --help and models list"
 
 
 def test_it_says_which_model_it_took_unless_that_was_named(model, pictures, tmp_path, monkeypatch, capsys):
@@ -288,126 +261,6 @@ def test_version_names_package_model_and_engine(run, model):
     assert out.splitlines()[1].startswith("model tiny (tiny ")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
-def test_a_closed_pipe_ends_it_quietly(model, pictures):
-    for number in range(300):
-        (pictures / f"x{number:03}.png").write_bytes((pictures / "a.png").read_bytes())
-    command = f"{sys.executable} {ROOT / 'gender_classifier.py'} . --jsonl --model {model} | head -n 1"
-    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, timeout=60, check=False)
-    assert json.loads(done.stdout)["label"] == "female"
-    assert b"Traceback" not in done.stderr
-    assert b"Broken" not in done.stderr
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_ctrl_c_ends_it_quietly_after_whole_lines(model, pictures):
-    for number in range(3000):
-        (pictures / f"x{number:04}.png").hardlink_to(pictures / "a.png")
-    command = [sys.executable, str(ROOT / "gender_classifier.py"), ".", "--jsonl", "--model", str(model)]
-    # Unbuffered: communicate() reads past what readline() would have kept in a buffer.
-    process = subprocess.Popen(
-        command, bufsize=0, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_interrupts
-    )
-    first = process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert b"Traceback" not in err
-    lines = (first + out).splitlines()
-    assert len(lines) < 3000
-    assert all(json.loads(line)["status"] == "ok" for line in lines)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_ctrl_c_at_any_moment_is_quiet(model, pictures):
-    """While it imports, loads, answers and leaves."""
-    code = (
-        f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom gender_classifier import main\n"
-        "print('begun', file=sys.stderr, flush=True)\nsys.exit(main(sys.argv[1:]))"
-    )
-    command = [sys.executable, "-c", code, ".", "-r", "--jsonl", "--model", str(model)]
-    codes = set()
-    for number in range(12):
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
-        )
-        assert process.stderr.readline() == "begun\n"
-        time.sleep(0.005 + number * 0.04)
-        for _ in range(1 + number % 2):
-            process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-        codes.add(process.returncode)
-        assert "Traceback" not in err
-        assert "Exception ignored" not in err
-    assert codes <= {0, 1, 130, -signal.SIGINT}
-    assert codes & {130, -signal.SIGINT}
-
-
-def test_a_path_of_invalid_utf8_survives(model, pictures):
-    if sys.platform in ("win32", "darwin"):
-        pytest.skip("this file system allows only Unicode names")
-    name = b"caf\xe9\n\xf0\x9f\x98\x80.png"
-    (pictures / os.fsdecode(name)).write_bytes((pictures / "a.png").read_bytes())
-    done = shell(os.fsdecode(name), "--jsonl", "--model", model)
-    assert len(done.stdout.splitlines()) == 1
-    assert os.fsencode(json.loads(done.stdout)["path"]) == name
-    done = shell(os.fsdecode(name), "--csv", "--model", model)
-    text = done.stdout.decode(errors="surrogateescape")
-    assert os.fsencode(next(csv.DictReader(io.StringIO(text, newline="")))["path"]) == name
-    assert len(shell(os.fsdecode(name), "-q", "--model", model).stdout.splitlines()) == 3  # one line for the path
-
-
-@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="any byte may stand in a name")
-def test_a_name_with_a_line_end_stays_one_row_and_starts_no_formula(model, pictures):
-    name = "a\r=1+1\n.png"
-    (pictures / name).write_bytes((pictures / "a.png").read_bytes())
-    text = shell(name, "--csv", "--model", model).stdout.decode()
-    (row,) = csv.DictReader(io.StringIO(text, newline=""))
-    assert row["path"] == name
-    assert row["status"] == "ok"
-    assert b"\r\n" not in shell("a.png", "--csv", "--model", model).stdout
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
-@pytest.mark.parametrize(
-    ("command", "code", "words"),
-    [
-        ("a.png > /dev/full", 2, "cannot be written: No space left"),
-        ("a.png --csv > /dev/full", 2, "cannot be written: No space left"),
-        ("a.png >&-", 2, "it is closed"),
-        ("- --jsonl <&-", 1, '"not_found"'),
-        ("a.png --jsonl 2>&-", 0, '"female"'),
-        ("a.png -q --max-bytes 99999999999999999999", 0, "a.png: woman"),
-        ("- -q --max-bytes 99999999999999999999 < a.png", 0, "-: woman"),
-    ],
-)
-def test_streams_that_are_closed_or_full(command, code, words, model, pictures):
-    if "/dev/full" in command and not Path("/dev/full").exists():
-        pytest.skip("no /dev/full here")
-    line = f"{sys.executable} {ROOT / 'gender_classifier.py'} --model {model} {command}"
-    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    assert words in done.stdout + done.stderr
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
-def test_a_stderr_that_nobody_reads_ends_no_run(model, pictures):
-    command = f"{sys.executable} {ROOT / 'gender_classifier.py'} -r . --output r.jsonl --model {model} 2>&1 | true"
-    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], timeout=60, check=False)
-    assert done.returncode == 0
-    assert len(Path("r.jsonl").read_text().splitlines()) == 3
-
-
-@pytest.mark.parametrize("form", [[], ["--csv"], ["--jsonl"]])
-def test_an_encoding_that_lacks_a_name(form, model, pictures):
-    (pictures / "\N{GRINNING FACE}.png").write_bytes((pictures / "a.png").read_bytes())
-    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
-    done = shell("\N{GRINNING FACE}.png", "a.png", *form, "--model", model, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert b"a.png" in done.stdout
-
-
 def test_a_name_that_is_too_long_is_a_result(run, pictures):
     code, _, err = run("a" * 300)
     assert code == 1
@@ -444,6 +297,20 @@ def test_output_appends_and_resume_skips(run, pictures):
     rows = [json.loads(line) for line in Path("results.jsonl").read_text().splitlines()]
     assert sorted(Path(row["path"]).name for row in rows)[0] == "a.png"
     assert run("a.png", "--output", "results.jsonl")[0] == 2  # never mixes two runs unasked
+
+
+def test_resume_refuses_another_model_and_other_options(run, pictures, tmp_path):
+    assert run("a.png", "--output", "results.jsonl")[0] == 0
+    before = Path("results.jsonl").read_bytes()
+    other = tiny_bundle(tmp_path, TinyModel("other"))
+    stronger = tiny_bundle(tmp_path / "again", TinyModel("tiny", gain=5.0))
+    for options, model in (((), other), ((), stronger), (("--threshold", "0.9"), None), (("--no-exact",), None)):
+        named = {} if model is None else {"model": model}
+        code, _, err = run("a.png", "b.jpg", "--output", "results.jsonl", "--resume", *options, **named)
+        assert code == 2
+        assert "was answered by tiny fp32 " in err
+        assert Path("results.jsonl").read_bytes() == before
+    assert run("a.png", "b.jpg", "--output", "results.jsonl", "--resume", "--threads", "1")[0] == 0
 
 
 def test_answers_start_before_the_last_picture_is_read(model, pictures):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import string
+from pathlib import Path
 
 import pytest
 
+from gender_classifier.gender_cli import words
 from gender_classifier.gender_cli.words import CATALOGUE, counted, display, phrase
 from gender_classifier.runtime.errors import OptionError
 from gender_classifier.runtime.labels import FEMALE, MALE
@@ -38,6 +41,13 @@ def test_every_answer_and_every_failure_has_words() -> None:
     assert {key.partition(".")[2] for key in CATALOGUE if key.startswith("failed.")} == {
         status.value for status in Status if status.failed
     }
+
+
+def test_every_entry_is_used() -> None:
+    folder = Path(words.__file__).parent
+    code = "".join(path.read_text(encoding="utf-8") for path in folder.rglob("*.py") if path.name != "words.py")
+    plain = [key for key in CATALOGUE if key not in ANSWERS and not re.match("(people|pictures|failed|chosen)[.]", key)]
+    assert [key for key in plain if f'"{key}"' not in code and f"'{key}'" not in code] == []
 
 
 def test_numbers_agree_in_english_and_in_french() -> None:

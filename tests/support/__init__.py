@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,12 @@ SHARED = ROOT.parent / "shared"
 def heed_interrupts() -> None:
     """For ``preexec_fn``: a child of a background job inherits an ignored SIGINT, and Ctrl-C would not reach it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def shell(*arguments: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    """Runs the command line in a process of its own."""
+    command = [sys.executable, str(ROOT / "gender_classifier.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, timeout=60, check=False, **options)
 
 
 def shared(name: str) -> Path:

@@ -38,7 +38,7 @@ class TestFromTheHub:
         assert (manifest.source.revision, manifest.source.license) == (sha, "apache-2.0")
         assert manifest.variants["fp32"].parity is None
         assert left_in(models) == [".origins", "some-model"]
-        assert run("--model", "some-model", tmp_path / "red.png")[1].startswith(f"{tmp_path / 'red.png'}: woman")
+        assert run("--model", "some-model", tmp_path / "red.png")[1].startswith(f"{tmp_path / 'red.png'}  woman ")
         assert run("models", "verify", "some-model")[0] == 0
 
     def test_the_answers_are_those_of_the_model_it_was_made_from(self, models, foreign, hub, run, tmp_path):
@@ -57,7 +57,7 @@ class TestFromTheHub:
         hub.add("org/name", foreign)
         assert run("models", "add", "org/name", "--name", "other")[0] == 0
         code, out, _ = run("--model", "org/name", tmp_path / "green.png")
-        assert (code, ": man" in out) == (0, True)
+        assert (code, "  man " in out) == (0, True)
         assert "model other (org/name " in run("--model", "org/name", "--version")[1]
 
     def test_without_a_revision_the_newest_commit_is_taken_and_stored(self, models, foreign, hub, run):
@@ -165,7 +165,7 @@ class TestFromTheHub:
         monkeypatch.setitem(sys.modules, "huggingface_hub", None)
         code, _, err = run("models", "add", "org/name")
         assert code == 1
-        assert "gender-classifier[hub]" in err
+        assert '[hub]"' in err
 
     def test_bytes_that_are_not_those_the_hub_describes(self, models, foreign, hub, run, monkeypatch):
         hub.add("org/name", foreign)

@@ -51,7 +51,8 @@ def edit(bundle: Path, **changes: object) -> None:
 class TestList:
     def test_names_the_built_in_model_and_the_default(self, models, run):
         code, out, err = run("list")
-        assert (code, err) == (0, "")
+        assert code == 0
+        assert "To bring a larger one from the Hub: pip install " in err
         line = next(line for line in out.splitlines() if locate.BUILTIN_NAME in line)
         assert line.startswith(f"* {locate.BUILTIN_NAME}")
         assert "built-in" in line

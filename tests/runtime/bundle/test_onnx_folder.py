@@ -32,7 +32,7 @@ class TestInPlace:
         Image.new("RGB", (10, 10), (255, 0, 0)).save(tmp_path / "red.png")
         code, out, _ = run("--model", foreign, tmp_path / "red.png")
         assert code == 0
-        assert ": woman" in out
+        assert "  woman " in out
 
     def test_by_the_environment(self, foreign, run, tmp_path, monkeypatch):
         monkeypatch.setenv(locate.MODEL_VARIABLE, str(foreign))

@@ -133,7 +133,7 @@ class TestCache:
         assert (code, "models add org/name" in err) == (2, True)
         fill(cache, foreign, NEW)
         code, out, _ = run("--model", NAME, tmp_path / "red.png")
-        assert (code, ": woman" in out) == (0, True)
+        assert (code, "  woman " in out) == (0, True)
 
 
 class TestAdded:
