@@ -189,9 +189,13 @@ def write_decision(bundle: Bundle, decision: Decision) -> Path:
     """Writes a decision rule into the bundle's manifest, whole or not at all; nothing else of it changes.
 
     Raises:
-        LabelsError: If the bundle's folder cannot be written.
+        LabelsError: If the model has no manifest (another tool exported it), or its folder cannot be written.
     """
     target = bundle.path / MANIFEST_NAME
+    if not target.is_file():
+        raise LabelsError(
+            f"{bundle.path} has no {MANIFEST_NAME} to write the rule into; gender-classifier models add makes one."
+        )
     text = replace(bundle.manifest, decision=decision).to_json()
     try:
         handle, name = tempfile.mkstemp(prefix=f".{MANIFEST_NAME}.", dir=bundle.path)

@@ -167,6 +167,15 @@ def test_only_the_decision_of_the_manifest_changes(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_model_without_a_manifest_keeps_no_rule(tmp_path: Path) -> None:
+    folder = tiny_bundle(tmp_path)
+    bundle = Bundle.open(folder)
+    (folder / "bundle.json").unlink()
+    with pytest.raises(LabelsError, match="models add makes one"):
+        write_decision(bundle, Decision(2.0))
+    assert not (folder / "bundle.json").exists()
+
+
 def test_a_write_that_fails_leaves_the_bundle_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tiny_bundle(tmp_path)
     before = (folder / "bundle.json").read_bytes()

@@ -83,6 +83,21 @@ def test_boxes_decide_what_is_seen(labels: Path, models: Path, tmp_path: Path) -
     assert seen["crop"] > 0.9 > seen["whole"]
 
 
+@pytest.mark.parametrize("extra", [[], ["--boxes", "face"]])
+def test_a_folder_in_the_hubs_layout_is_measured_as_it_is(
+    extra: list[str], labels: Path, models: Path, tmp_path: Path
+) -> None:
+    """Another tool exported it: there is no bundle.json."""
+    folder, out = tiny_bundle(models), tmp_path / "out"
+    (folder / "bundle.json").unlink()
+    words = [str(labels), "--model", str(folder), "--robustness", "0", "--output", str(out), *extra]
+    assert main(words) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert report["model"]["name"] == "tiny"
+    assert report["overall"]["recall"]["female"]["value"] == 0.9
+    assert [path.name for path in folder.iterdir()].count("bundle.json") == 0
+
+
 def test_two_runs_write_the_same_bytes(labels: Path, models: Path, tmp_path: Path) -> None:
     bundle = tiny_bundle(models)
     for name in ("one", "two"):
