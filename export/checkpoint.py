@@ -1,4 +1,4 @@
-"""A checkpoint: the files a bundle is made from, checked before any of them is loaded."""
+"""Opens a checkpoint: checks the files that a bundle is made from before any of them is loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong on the way from a checkpoint to a bundle: a sentence for people each, and no bundle."""
+"""Defines the errors of an export; after any of them there is no new bundle."""
 
 from __future__ import annotations
 

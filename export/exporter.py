@@ -1,4 +1,4 @@
-"""The export, step by step: checkpoint, network, fp32 file, gate, variants, card, manifest, publication."""
+"""Exports a checkpoint, step by step: network, fp32 file, verification, variants, card, manifest, publication."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class ExportOptions:
             raise OptionError(f"the default variant {self.default_variant!r} is not among those made")
         if self.name is not None and not _NAME.fullmatch(self.name):
             raise OptionError(
-                f"{self.name!r} is no name for a bundle: letters, digits, dots, dashes and underscores, no separator"
+                f"{self.name!r} cannot be the name of a bundle: it may hold letters, digits, dots, dashes and underscores"
             )
         if self.margin is not None and self.framing != "face":
             raise OptionError("a margin belongs to --framing face")
@@ -150,7 +150,9 @@ def _draft(checkpoint: Checkpoint, name: str, options: ExportOptions) -> _Draft:
         labels, activation = read_head(as_transformers_reads(checkpoint.config), options.label_map)
         unknown = set(checkpoint.decision.thresholds) - {label.meaning for label in labels}
         if unknown:
-            raise CheckpointError(f"decision.json has a threshold for {', '.join(sorted(unknown))}, which is no class.")
+            raise CheckpointError(
+                f"decision.json has a threshold for {', '.join(sorted(unknown))}, which is not a class of the model."
+            )
         processor = Processor.from_config(checkpoint.processor_config, model_type=model_class.model_type)
         height, width = processor.output_size
         if height is None or width is None:
@@ -170,7 +172,7 @@ def _framing(checkpoint: Checkpoint, options: ExportOptions) -> Framing:
 
 
 def _build(checkpoint: Checkpoint, draft: _Draft, stage: Path, options: ExportOptions) -> Manifest:
-    """Fills the stage: files, fp32, gate, variants, card, and the manifest last."""
+    """Fills the stage: files, fp32, variants that pass, card, and the manifest last."""
     from . import convert
     from .card import model_card
     from .network import load_original

@@ -1,4 +1,4 @@
-"""Is it the same model? Answers of an ONNX variant, from picture file to probabilities, against the original's."""
+"""Compares the answers of an ONNX variant with the original's, from picture file to probabilities."""
 
 from __future__ import annotations
 

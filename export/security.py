@@ -1,4 +1,4 @@
-"""What is never loaded: pickled weights, remote code, attention code named by a configuration."""
+"""Refuses what is never loaded: pickled weights, remote code, attention code named by a configuration."""
 
 from __future__ import annotations
 
