@@ -79,9 +79,7 @@ class ExportOptions:
         if self.default_variant not in (None, "fp32", *self.variants):
             raise OptionError(f"the default variant {self.default_variant!r} is not among those made")
         if self.name is not None and not _NAME.fullmatch(self.name):
-            raise OptionError(
-                f"{self.name!r} cannot be the name of a bundle: it may hold letters, digits, dots, dashes and underscores"
-            )
+            raise OptionError(f"{self.name!r} cannot name a bundle; letters, digits, dots, dashes and underscores can")
         if self.margin is not None and self.framing != "face":
             raise OptionError("a margin belongs to --framing face")
 
