@@ -144,10 +144,10 @@ def filter_rows(table: pd.DataFrame, where: str) -> pd.DataFrame:
     for part in re.split(r"\s+and\s+", where):
         match = _CONDITION.fullmatch(part)
         if not match:
-            raise LabelsError(f"--where {part!r} is not a condition; write it like age>=18 or race=Black.")
+            raise LabelsError(f"The condition {part!r} cannot be read; write it like age>=18 or race=Black.")
         name, operator, value = match.groups()
         if name not in table:
-            raise LabelsError(f"--where names the column {name!r}; the columns are {', '.join(table.columns)}.")
+            raise LabelsError(f"The condition {part!r} names no column; the columns are {', '.join(table.columns)}.")
         table = table[_meets(table[name], operator, value.strip("'\""))]
     return table
 
@@ -161,7 +161,9 @@ def _meets(cells: pd.Series[str], operator: str, value: str) -> pd.Series[bool]:
     try:
         limit = float(value)
     except ValueError as error:
-        raise LabelsError(f"--where compares {cells.name} {operator} {value!r}, which is not a number.") from error
+        raise LabelsError(
+            f"The condition {cells.name}{operator}{value} compares with something that is not a number."
+        ) from error
     # A cell that is not a number is NaN; every comparison with NaN is false, so its row does not meet the condition.
     return {">=": numbers >= limit, "<=": numbers <= limit, ">": numbers > limit, "<": numbers < limit}[operator]
 
@@ -191,7 +193,7 @@ def group_column(rows: pd.DataFrame, column: str) -> pd.Series[str]:
     """
     if column not in rows:
         known = [str(name) for name in rows.columns if name not in ("path", "truth", ROW)]
-        raise LabelsError(f"--group-by names the column {column!r}; the columns are {', '.join(known)}.")
+        raise LabelsError(f"There is no column {column!r} to group by; the columns are {', '.join(known)}.")
     cells = rows[column].astype(str)
     cells = cells.map(age_band) if column == "age" else cells.str.strip()
     grouped: pd.Series[str] = cells.where(~cells.str.contains(";", regex=False), SEVERAL)

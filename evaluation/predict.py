@@ -125,7 +125,7 @@ def open_views(
         return
     if boxes is not None and boxes not in rows:
         known = [name for name in rows.columns if name not in ("path", "truth", ROW)]
-        raise LabelsError(f"--boxes names the column {boxes!r}; the columns are {', '.join(known)}.")
+        raise LabelsError(f"There is no column {boxes!r} with boxes; the columns are {', '.join(known)}.")
     margin = classifier.pipeline.margin
     cells = rows[boxes] if boxes is not None else [None] * len(rows)
     for path, cell in zip(rows["path"], cells, strict=True):

@@ -81,7 +81,7 @@ class ExportOptions:
         if self.name is not None and not _NAME.fullmatch(self.name):
             raise OptionError(f"{self.name!r} cannot name a bundle; letters, digits, dots, dashes and underscores can")
         if self.margin is not None and self.framing != "face":
-            raise OptionError("a margin belongs to --framing face")
+            raise OptionError("a margin belongs to the framing face")
 
 
 def export_model(model: str | Path = DEFAULT_MODEL, options: ExportOptions | None = None, **named: Any) -> Path:

@@ -71,7 +71,7 @@ def push(folder: Path, repository: str, *, private: bool = False) -> str:
         HubError: If the Hub refuses, or cannot be reached.
     """
     if not is_hub_id(repository):
-        raise ExportError(f"--push takes ORG/NAME, not {repository!r}.")
+        raise ExportError(f"{repository!r} cannot be the name of a repository on the Hub, which is ORG/NAME.")
     client = hub.client()
     if not client.get_token():
         raise ExportError(

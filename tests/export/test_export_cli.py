@@ -59,7 +59,7 @@ def test_export_from_the_command_line(
         (["x/y", "--label-map", "cat"], 2, "label map"),
         (["x/y", "--variants", "fp16"], 2, "fp16"),
         (["x/y", "--name", "a/b"], 2, "no name for a bundle"),
-        (["x/y", "--margin", "0.2"], 2, "--framing face"),
+        (["x/y", "--margin", "0.2"], 2, "framing face"),
     ],
 )
 def test_failures_are_sentences(
