@@ -58,7 +58,7 @@ def test_export_from_the_command_line(
         (["no-such-folder"], 1, "no checkpoint folder no-such-folder"),
         (["x/y", "--label-map", "cat"], 2, "label map"),
         (["x/y", "--variants", "fp16"], 2, "fp16"),
-        (["x/y", "--name", "a/b"], 2, "no name for a bundle"),
+        (["x/y", "--name", "a/b"], 2, "cannot name a bundle"),
         (["x/y", "--margin", "0.2"], 2, "framing face"),
     ],
 )
