@@ -8,8 +8,8 @@ from typing import Any
 
 from ..runtime.bundle.files import digest_of, read_bounded, sha256_of
 from ..runtime.bundle.hub import look_up
-from ..runtime.bundle.hub_cache import COMMIT, is_hub_id
-from ..runtime.bundle.locate import expanded, is_folder
+from ..runtime.bundle.hub_cache import COMMIT
+from ..runtime.bundle.locate import expanded, is_folder, is_hub_id
 from ..runtime.bundle.manifest import Decision, Source
 from ..runtime.bundle.onnx_folder import licence_in
 from ..runtime.bundle.strict_json import JSONFormatError, build, parse

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..runtime.bundle import locate, origin
 from ..runtime.bundle.manifest import Architecture, Framing, Manifest, ModelIO, ProcessorRecord
-from ..runtime.bundle.store import publish, staged
+from ..runtime.bundle.store import publishing
 from ..runtime.errors import OptionError
 from ..runtime.labels import read_head
 from .checkpoint import DEFAULT_MODEL, open_checkpoint
@@ -111,12 +111,10 @@ def export_model(model: str | Path = DEFAULT_MODEL, options: ExportOptions | Non
     name = chosen.name or checkpoint.source.repository.rsplit("/", 1)[-1]
     draft = _draft(checkpoint, name, chosen)
     target = (chosen.output or locate.default_output_dir()) / name
-    with staged(target) as stage:
+    with publishing(target) as stage:
         manifest = _build(checkpoint, draft, stage, chosen)
-        with step(f"publishing {target}"):
-            if manifest.source.revision is not None and target.parent in locate.search_path():
-                origin.record(stage, target, manifest.source.repository, manifest.source.revision)
-            publish(stage, target)
+        if manifest.source.revision is not None and target.parent in locate.search_path():
+            origin.record(stage, target, manifest.source.repository, manifest.source.revision)
     from .card import variants_table
 
     say(f"{name} is ready in {target}\n{variants_table(manifest)}")

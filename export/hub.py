@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.bundle import hub
-from ..runtime.bundle.hub_cache import is_hub_id, snapshot
+from ..runtime.bundle.hub_cache import snapshot
+from ..runtime.bundle.locate import is_hub_id
 from .errors import ExportError
 from .security import weight_files
 

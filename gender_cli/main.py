@@ -141,12 +141,14 @@ def print_version(named: str | None) -> int:
 
 
 def _model(named: str | None) -> str:
-    from ..runtime.bundle.bundle import read_manifest
+    from ..runtime.bundle.bundle import is_bundle, read_manifest
     from ..runtime.bundle.locate import choose
-    from ..runtime.bundle.resolve import folder_of
+    from ..runtime.bundle.resolve import folder_of, open_model
 
     try:
-        manifest = read_manifest(folder_of(choose(named, exported=True).model))
+        chosen = choose(named, exported=True).model
+        folder = folder_of(chosen)
+        manifest = read_manifest(folder) if is_bundle(folder) else open_model(chosen).bundle.manifest
     except Exception as error:  # noqa: BLE001 - whoever asks for the version may be about to report what is broken
         return f"none ({error})"
     revision = manifest.source.revision or manifest.source.digest or ""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime import labels
-from ...runtime.bundle import hub_cache, locate, onnx_folder, origin, selection, store
+from ...runtime.bundle import locate, onnx_folder, origin, selection, store
 from ...runtime.bundle.bundle import Bundle, read_manifest
 from ...runtime.bundle.files import open_regular
 from ...runtime.bundle.manifest import MANIFEST_NAME, Framing, ModelIO, Source, Variant
@@ -131,7 +131,7 @@ def add(request: Request, say: Callable[[str], None]) -> Bundle:
     """
     folder = locate.expanded(request.model)
     from_folder = locate.is_folder(folder)
-    if not from_folder and not hub_cache.is_hub_id(request.model):
+    if not from_folder and not locate.is_hub_id(request.model):
         raise ModelNotFoundError(
             f"There is no folder {request.model}, and it is not a model on the Hub, which would be called ORG/NAME."
         )
@@ -139,14 +139,13 @@ def add(request: Request, say: Callable[[str], None]) -> Bundle:
         raise OptionError(f"{folder} is a folder on this machine; --revision belongs to a model on the Hub.")
     name = check_name(request.name or (folder.resolve().name if from_folder else request.model.split("/")[1]))
     target = locate.default_output_dir() / name
-    with store.staged(target) as stage:
+    with store.publishing(target, replace=False) as stage:
         place: _Place = _Folder(folder, say) if from_folder else _Hub(request.model, request.revision, say)
         make = _take_bundle if MANIFEST_NAME in place.sizes else _make_bundle
         bundle = make(request, name, place, stage, say)
         (stage / MANIFEST_NAME).write_text(bundle.manifest.to_json(), encoding="utf-8")
         if isinstance(place, _Hub):
             origin.record(stage, target, place.repository.name, place.repository.commit)
-        store.publish(stage, target, replace=False)
     return Bundle(target, bundle.manifest)
 
 

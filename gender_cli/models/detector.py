@@ -100,7 +100,7 @@ def install(file: Path | None = None) -> tuple[Detector, Path]:
     from ...runtime.faces.detector import FILE_NAME, RECORD_NAME, Detector, install_dir
 
     folder = install_dir()
-    with store.staged(folder, marker=FILE_NAME) as stage:
+    with store.publishing(folder, marker=FILE_NAME) as stage:
         staged = stage / FILE_NAME
         source = _download(stage, staged) if file is None else _copy(file, staged)
         try:
@@ -117,7 +117,6 @@ def install(file: Path | None = None) -> tuple[Detector, Path]:
             "license": PUBLISHED.license if detector.sha256 == PUBLISHED.sha256 else None,
         }
         (stage / RECORD_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        store.publish(stage, folder, marker=FILE_NAME)
     return detector, folder / FILE_NAME
 
 

@@ -15,9 +15,8 @@ from typing import Final
 
 from .files import read_bounded
 
-__all__ = ["COMMIT", "commits", "is_hub_id", "is_revision", "keep", "keep_ref", "partial", "root", "snapshot"]
+__all__ = ["COMMIT", "commits", "is_revision", "keep", "keep_ref", "partial", "root", "snapshot"]
 
-_HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _REVISION: Final = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*", re.ASCII)
 
@@ -32,11 +31,6 @@ def root() -> Path | None:
     except RuntimeError:
         return None
     return cache / "huggingface" / "hub"
-
-
-def is_hub_id(text: str) -> bool:
-    """Whether a text has the form ``ORG/NAME``."""
-    return bool(_HUB_ID.fullmatch(text)) and ".." not in text
 
 
 def is_revision(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ __all__ = [
     "find",
     "installed",
     "is_folder",
+    "is_hub_id",
     "search_path",
     "user_dir",
 ]
@@ -31,6 +33,8 @@ __all__ = [
 BUILTIN_NAME: Final = "gender-small"
 MODEL_VARIABLE: Final = "GENDER_CLASSIFIER_MODEL"
 MODELS_VARIABLE: Final = "GENDER_CLASSIFIER_MODELS"
+
+_HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
 _PACKAGE: Final = Path(__file__).resolve().parents[2]  # the checkout, or gender_classifier/ where it is installed
 
@@ -101,6 +105,11 @@ def expanded(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError:  # a user who is not known here, or no home
         return Path(text)
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether a text has the form ``ORG/NAME``."""
+    return bool(_HUB_ID.fullmatch(text)) and ".." not in text
 
 
 def is_folder(path: Path) -> bool:

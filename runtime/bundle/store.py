@@ -20,24 +20,25 @@ from typing import Final
 from ..errors import ClassifierError, StoreError
 from .manifest import MANIFEST_NAME
 
-__all__ = ["publish", "remove", "staged"]
+__all__ = ["publishing", "remove"]
 
 _ABANDONED_S: Final = 24 * 3600.0
 """A hidden folder that was not written to for so long was left by a process that was killed."""
 
 
 @contextmanager
-def staged(target: Path, *, marker: str = MANIFEST_NAME) -> Iterator[Path]:
-    """Yields an empty folder beside the target, to be filled and given to :func:`publish`; removes what is left of it.
+def publishing(target: Path, *, marker: str = MANIFEST_NAME, replace: bool = True) -> Iterator[Path]:
+    """Yields an empty folder beside the target, and puts it into the target's place when the block ends well.
 
-    While it is open, another attempt at the same target is refused.
+    Whatever is raised inside the block leaves the target as it was. Meanwhile another attempt at it is refused.
 
     Args:
         target: Where the folder will be.
-        marker: A file that tells a folder of this kind from one that must not be replaced.
+        marker: A file of every finished folder of this kind; a folder without it is not replaced.
+        replace: Whether a folder that is there is replaced.
 
     Raises:
-        StoreError: If the place cannot be written, holds something else, or is in use.
+        StoreError: If the place cannot be written, holds something else, or is in use, or the marker is missing.
     """
     parent, name = target.parent, target.name
     with _sentences(target):
@@ -51,42 +52,31 @@ def staged(target: Path, *, marker: str = MANIFEST_NAME) -> Iterator[Path]:
             stage = Path(tempfile.mkdtemp(prefix=f".{name}.new-", dir=parent))
             try:
                 yield stage
+                if not (stage / marker).is_file():
+                    raise StoreError(f"What was to become {target} has no {marker}; it is not complete.")
+                if not replace and target.exists():
+                    raise StoreError(f"{target} is there already.")
+                _swap(stage, target)
             finally:
                 shutil.rmtree(stage, ignore_errors=True)
 
 
-def publish(stage: Path, target: Path, *, marker: str = MANIFEST_NAME, replace: bool = True) -> None:
-    """Puts a finished folder in place of the target, whose old content is removed.
-
-    Args:
-        stage: A folder from :func:`staged`, holding the marker.
-        target: Where the folder will be.
-        marker: As for :func:`staged`.
-        replace: Whether a folder that is there is replaced.
-
-    Raises:
-        StoreError: If it fails; the target is then as it was.
-    """
-    if not (stage / marker).is_file():
-        raise StoreError(f"What was to become {target} has no {marker}; it is not complete.")
-    with _sentences(target):
-        stage.chmod(0o755)  # mkdtemp makes private folders, and others may use a model
-        for path in sorted(stage.rglob("*"), reverse=True):
-            _fsync(path)
-        _fsync(stage)
-        old = _aside(target)
-        if target.exists():
-            if not replace:
-                raise StoreError(f"{target} is there already.")
-            target.rename(old)
-        try:
-            stage.rename(target)
-        except OSError:
-            if old.is_dir():
-                old.rename(target)
-            raise
-        _fsync(target.parent)
-        shutil.rmtree(old, ignore_errors=True)
+def _swap(stage: Path, target: Path) -> None:
+    stage.chmod(0o755)  # mkdtemp makes private folders, and others may use a model
+    for path in sorted(stage.rglob("*"), reverse=True):
+        _fsync(path)
+    _fsync(stage)
+    old = _aside(target)
+    if target.exists():
+        target.rename(old)
+    try:
+        stage.rename(target)
+    except OSError:
+        if old.is_dir():
+            old.rename(target)
+        raise
+    _fsync(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def remove(folder: Path) -> None:

@@ -288,7 +288,7 @@ class TestNetwork:
 
     def test_without_the_package(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-        with pytest.raises(HubError, match=r"gender-classifier\[hub\]"):
+        with pytest.raises(HubError, match=r'pip install "\.\[hub\]"'):
             client.look_up(NAME)
 
 

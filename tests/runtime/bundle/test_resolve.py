@@ -134,6 +134,9 @@ class TestCache:
         fill(cache, foreign, NEW)
         code, out, _ = run("--model", NAME, tmp_path / "red.png")
         assert (code, "  woman " in out) == (0, True)
+        for model in (NAME, foreign):
+            assert f"model {model.name if model == foreign else NAME} (" in version(str(model))
+        assert "no bundle.json" in run("models", "show", NAME)[2]
 
 
 class TestAdded:

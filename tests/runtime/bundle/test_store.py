@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,8 @@ def content(folder: Path) -> set[str]:
 
 
 def run_export(target: Path, word: str) -> None:
-    with store.staged(target) as stage:
+    with store.publishing(target) as stage:
         fill(stage, word)
-        store.publish(stage, target)
 
 
 def test_new_bundle(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_replaced_bundle(tmp_path: Path) -> None:
 
 
 def fail_after_filling(target: Path) -> None:
-    with store.staged(target) as stage:
+    with store.publishing(target) as stage:
         fill(stage, "new")
         raise ZeroDivisionError
 
@@ -76,10 +76,8 @@ def test_failed_export_leaves_the_old_bundle(tmp_path: Path) -> None:
 
 
 def test_manifest_is_needed(tmp_path: Path) -> None:
-    with store.staged(tmp_path / "model") as stage:
+    with pytest.raises(StoreError, match=r"bundle\.json"), store.publishing(tmp_path / "model") as stage:
         (stage / "config.json").write_text("{}")
-        with pytest.raises(StoreError, match=r"bundle\.json"):
-            store.publish(stage, tmp_path / "model")
     assert names(tmp_path) == []
 
 
@@ -89,7 +87,7 @@ def test_something_else_is_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "empty").mkdir()
     for name in ("photos", "file"):
-        with pytest.raises(StoreError, match="in the way"), store.staged(tmp_path / name):
+        with pytest.raises(StoreError, match="in the way"), store.publishing(tmp_path / name):
             pass
     run_export(tmp_path / "empty", "new")
     assert content(tmp_path / "empty") == {"new"}
@@ -97,11 +95,10 @@ def test_something_else_is_in_the_way(tmp_path: Path) -> None:
 
 
 def test_two_exports_to_one_name(tmp_path: Path) -> None:
-    with store.staged(tmp_path / "model") as stage:
-        with pytest.raises(StoreError, match="Another process"), store.staged(tmp_path / "model"):
+    with suppress(StoreError), store.publishing(tmp_path / "model") as stage:
+        with pytest.raises(StoreError, match="Another process"), store.publishing(tmp_path / "model"):
             pass
-        with store.staged(tmp_path / "other"):  # another name is free
-            pass
+        run_export(tmp_path / "other", "new")  # another name is free
         assert stage.is_dir()
 
 
@@ -170,7 +167,7 @@ def test_killed_at_every_step(tmp_path: Path) -> None:
         assert process.exitcode == -signal.SIGKILL
         left = content(target)
         if left == {"none"}:  # between the two renames; the next attempt mends it
-            with store.staged(target):
+            with suppress(StoreError), store.publishing(target):
                 assert content(target) == {"old"}
             left = {"gap"}
         assert left in ({"old"}, {"new"}, {"gap"})
@@ -189,10 +186,8 @@ def test_killed_at_every_step(tmp_path: Path) -> None:
 def test_a_folder_that_may_not_be_replaced_stays(tmp_path: Path) -> None:
     target = tmp_path / "model"
     fill(target, "old")
-    with store.staged(target) as stage:
+    with pytest.raises(StoreError, match="there already"), store.publishing(target, replace=False) as stage:
         fill(stage, "new")
-        with pytest.raises(StoreError, match="there already"):
-            store.publish(stage, target, replace=False)
     assert content(target) == {"old"}
     assert names(tmp_path) == ["model"]
 
