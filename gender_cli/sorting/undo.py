@@ -145,11 +145,12 @@ def _clear(journal: Journal, reach: Reach, *, keep: bool) -> None:
     if keep:
         return
     journal.remove()
-    folder = reach.destination
-    for name in reversed(journal.header.made):
-        if os.path.basename(folder) == name:
-            _remove_if_empty(folder)
-            folder = os.path.dirname(folder)
+    folder, names = reach.destination, list(journal.header.made)
+    while names:  # its own name may be another one now, and then those above are other folders
+        _remove_if_empty(folder)
+        if os.path.basename(folder) != names.pop():
+            break
+        folder = os.path.dirname(folder)
 
 
 def _remove_if_empty(folder: str) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
+import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +57,8 @@ def classified(root: Path) -> Iterator[tuple[str, Prediction]]:
     """Yields path and answer of every picture, as the command line would."""
     for item in expand([str(root)], recursive=True, follow_folder_links=False):
         if item.path != str(root):
-            yield item.path, predict(item.path)
+            problem = item.problem
+            yield item.path, predict(item.path) if problem is None else Prediction.failed(item.path, *problem)
 
 
 def snapshot(root: Path) -> dict[str, Any]:
@@ -125,3 +129,21 @@ def across(monkeypatch: pytest.MonkeyPatch) -> None:
     original = [os.link]
     monkeypatch.setattr(os, "link", other_device)
     monkeypatch.setattr(os, "replace", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.EXDEV, "cross-device")))
+
+
+@contextmanager
+def mounted(*arguments: str, at: Path) -> Iterator[Path]:
+    """Mounts something at a folder, which is made if need be; skips where only others may."""
+    at.mkdir(exist_ok=True)
+    mount = shutil.which("mount")
+    if mount is None or subprocess.run([mount, *arguments, str(at)], capture_output=True, check=False).returncode:
+        pytest.skip(f"cannot mount {' '.join(arguments)} here")
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", str(at)], check=True)
+
+
+def yes(announcement: str) -> bool:
+    """Confirms what a journal would do."""
+    return True
