@@ -6,15 +6,27 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Iterable
 from io import FileIO
 from typing import BinaryIO
 
 from ..jsonl import sync
 
-__all__ = ["digest", "digest_of", "has_no_links", "holds", "is_regular", "is_spare", "open_regular", "sync_folder"]
+__all__ = [
+    "digest",
+    "digest_of",
+    "has_no_links",
+    "holds",
+    "is_regular",
+    "is_spare",
+    "make_folders",
+    "missing_folders",
+    "open_regular",
+    "sync_folder",
+]
 
 # Plain system calls, named as such: each line's failure matters here.
-# ruff: noqa: PTH116, PTH123, PTH208
+# ruff: noqa: PTH102, PTH116, PTH120, PTH123, PTH208
 
 _BLOCK = 1 << 20
 
@@ -108,6 +120,33 @@ def _are_two_entries(path: str, other: str) -> bool:
 def has_no_links(folder: str) -> bool:
     """Returns whether no part of a folder's path is a symbolic link; what is not there is none."""
     return os.path.realpath(folder) == folder
+
+
+def missing_folders(path: str) -> list[str]:
+    """Returns the folders that are to be made for a path, the outermost one first.
+
+    Raises:
+        FileNotFoundError: If there is not even a drive or a share to make them on.
+    """
+    missing: list[str] = []
+    while not os.path.lexists(path):
+        above = os.path.dirname(path)
+        if above == path:
+            raise FileNotFoundError(errno.ENOENT, "the drive or share is not connected", path)
+        missing.insert(0, path)
+        path = above
+    return missing
+
+
+def make_folders(folders: Iterable[str], mode: int = 0o777) -> None:
+    """Makes folders, the outermost one first, and returns when they are on the disk.
+
+    Raises:
+        OSError: If one cannot be made.
+    """
+    for folder in folders:
+        os.mkdir(folder, mode)
+        sync_folder(os.path.dirname(folder))
 
 
 def sync_folder(folder: str) -> None:

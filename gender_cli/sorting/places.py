@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from ...runtime.errors import OptionError
 from ...runtime.escaping import printable
 from ..inputs import expand
+from .files import missing_folders
 from .journal import Journal
 from .options import SortOptions
 from .records import JOURNAL_NAME, VERSION, State, identity
 from .transfer import try_hard_link
 
-__all__ = ["Places", "Reach", "conflict", "locate", "missing_folders", "open_journal", "resolve"]
+__all__ = ["Places", "Reach", "conflict", "locate", "open_journal", "resolve"]
 
 # Plain strings all through: a path must come back from the journal exactly as it went in.
 # ruff: noqa: PTH100, PTH110, PTH112, PTH116, PTH118, PTH120
@@ -56,7 +57,10 @@ def resolve(options: SortOptions) -> Places:
             raise OptionError(f"There is no folder {printable(options.source)} to sort.")
     if source == destination:
         raise OptionError("SRC and DEST are the same folder; a folder inside it can be DEST, or one beside it.")
-    missing = missing_folders(destination)
+    try:
+        missing = missing_folders(destination)
+    except FileNotFoundError as error:
+        raise OptionError(f"There is no {printable(str(error.filename))}: {error.strerror}.") from error
     if not missing and not os.path.isdir(destination):
         raise OptionError(f"{printable(options.destination)} is not a folder.")
     if options.mode == "hardlink" and not options.dry_run:
@@ -75,22 +79,6 @@ def _is_about(journal: str, source: str, start: str) -> bool:
             return (opened.header.source, opened.header.start) == (source, start)
     except (OSError, OptionError):
         return False
-
-
-def missing_folders(path: str) -> list[str]:
-    """Returns the folders that are to be made for a path, the outermost one first.
-
-    Raises:
-        OptionError: If there is not even a drive or a share to make them on.
-    """
-    missing: list[str] = []
-    while not os.path.lexists(path):
-        above = os.path.dirname(path)
-        if above == path:
-            raise OptionError(f"There is no {printable(path)}: the drive or share is not connected.")
-        missing.insert(0, path)
-        path = above
-    return missing
 
 
 def _resolved(path: str) -> str:

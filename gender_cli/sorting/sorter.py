@@ -16,11 +16,11 @@ from ...runtime.prediction import Status
 from ..jsonl import WriteError
 from ..resume import file_key
 from ..tally import outcome
-from .files import digest, sync_folder
+from .files import digest, make_folders, missing_folders
 from .journal import Journal
 from .naming import Namer
 from .options import FAILURES, SortOptions, SortTally
-from .places import Places, Reach, conflict, missing_folders, resolve
+from .places import Places, Reach, conflict, resolve
 from .records import VERSION, Entry, Equal, Header, State, identity
 from .recover import part_name, settle_open
 from .transfer import LeftoverError, place
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Sorter", "run_sort"]
 
 # Plain strings all through: a path must come back from the journal exactly as it went in.
-# ruff: noqa: PTH102, PTH106, PTH112, PTH114, PTH116, PTH118, PTH119, PTH120, PTH206
+# ruff: noqa: PTH106, PTH112, PTH114, PTH116, PTH118, PTH119, PTH120, PTH206
 
 _STAYS = frozenset({Status.NOT_FOUND.value, Status.PERMISSION_DENIED.value, Status.NOT_A_FILE.value})
 """There is no file that could be put anywhere."""
@@ -174,7 +174,7 @@ class Sorter:
         An EIO need not be: it can be one bad sector under one picture. Nor need what the picture's own folder refuses.
         """
         if error.errno in (errno.EROFS, errno.EACCES):
-            name = error.filename if isinstance(error.filename, str) else ""
+            name = str(error.filename2 or error.filename)
             return name.startswith(self.destination + os.sep) and name != os.path.join(
                 self.source, self._relative(path)
             )
@@ -247,8 +247,7 @@ class Sorter:
                     f"{printable(target)} is not a folder of its own; move it away, or choose other names with --names."
                 )
             journal.note_folder(path)
-            os.mkdir(target)
-            sync_folder(os.path.dirname(target))
+            make_folders([target])
 
     def _leave(self, reason: str, sentence: str) -> None:
         self.tally.left[reason] += 1
@@ -286,7 +285,7 @@ class Sorter:
                     f"its disk is away, connect it; to sort anew, {elsewhere}."
                 )
             if not self.options.dry_run:
-                _make(missing_folders(self.destination))
+                self._make(missing_folders(self.destination))
         except BaseException:
             journal.close()
             raise
@@ -296,13 +295,20 @@ class Sorter:
         """Makes DEST, and starts the journal."""
         made = missing_folders(self.destination)
         try:
-            _make(made)
+            self._make(made)
             return Journal.create(self.journal_path, self._header(places, made))
         except BaseException:
             for folder in reversed(made):
                 with suppress(OSError):
                     os.rmdir(folder)
             raise
+
+    def _make(self, folders: Iterable[str]) -> None:
+        try:
+            make_folders(folders, 0o755)  # a journal lies in it
+        except OSError as error:
+            shown = printable(self.destination)
+            raise OptionError(f"The folder {shown} cannot be made: {error.strerror}.") from error
 
     def _header(self, places: Places, made: Iterable[str]) -> Header:
         there = os.path.isdir(self.destination)
@@ -351,12 +357,3 @@ class Sorter:
         if os.path.lexists(os.path.join(self.destination, entry.dst)):
             return False
         return self.options.mode != "move" or os.path.lexists(os.path.join(self.source, entry.src))
-
-
-def _make(folders: Iterable[str]) -> None:
-    for folder in folders:
-        try:
-            os.mkdir(folder, 0o755)  # a journal lies in it
-            sync_folder(os.path.dirname(folder))
-        except OSError as error:
-            raise OptionError(f"The folder {printable(folder)} cannot be made: {error.strerror}.") from error

@@ -17,11 +17,11 @@ from io import FileIO
 from ...runtime.errors import OptionError
 from ...runtime.escaping import printable
 from ..jsonl import sync, write_all
-from .files import digest_of, holds, is_regular, is_spare, open_regular, sync_folder
+from .files import digest_of, holds, is_regular, is_spare, make_folders, missing_folders, open_regular, sync_folder
 
 __all__ = ["ChangedError", "LeftoverError", "clear_way_back", "move", "place", "settle", "take_back", "try_hard_link"]
 
-# ruff: noqa: PTH101, PTH103, PTH104, PTH105, PTH108, PTH110, PTH114, PTH115, PTH116, PTH118, PTH120, PTH121, PTH211
+# ruff: noqa: PTH101, PTH104, PTH105, PTH108, PTH110, PTH114, PTH115, PTH116, PTH118, PTH120, PTH121, PTH211
 # Plain system calls, named as such: each line's failure matters here.
 
 _BLOCK = 1 << 16
@@ -139,17 +139,17 @@ def _unlink(path: str, other: str | None = None) -> None:
             os.chmod(same, stat.S_IMODE(mode))
 
 
-def _discard(path: str, reason: str) -> None:
-    """Deletes what a step made that did not come to its end.
+def _discard(path: str, reason: str, other: str | None = None) -> None:
+    """Deletes what a step made that did not come to its end; ``other`` as for :func:`_unlink`.
 
     Raises:
         LeftoverError: If it stays; the message begins with the reason.
     """
     try:
-        _unlink(path)
-    except FileNotFoundError:
-        pass
+        _unlink(path, other)
     except OSError as error:
+        if not os.path.lexists(path):
+            return
         raise LeftoverError(
             error.errno, f"{reason}; {printable(path)} is left and could not be deleted ({error.strerror})"
         ) from error
@@ -186,10 +186,9 @@ def _copy(src: str, part: str, sha256: str, *, moving: bool = False) -> os.stat_
     Returns:
         What ``src`` was when it was opened.
     """
-    _discard(part, "an unfinished copy is in the way")
-    with _cleaning_up(part), open_regular(src, follow=not moving) as source:
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        with open(os.open(part, flags, 0o600), "r+b", buffering=0) as target:  # noqa: PTH123
+    with open_regular(src, follow=not moving) as source:
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        with _cleaning_up(part), open(descriptor, "r+b", buffering=0) as target:  # noqa: PTH123
             before = os.fstat(source.fileno())
             _copy_content(source, target)
             target.seek(0)
@@ -237,7 +236,7 @@ def _publish(part: str, dst: str) -> None:
     with _cleaning_up(part):
         linked = _give_name(part, dst)
     if linked:
-        _discard(part, f"it is at {printable(dst)} now")
+        _discard(part, f"it is at {printable(dst)} now", dst)
 
 
 def _give_name(path: str, name: str) -> bool:
@@ -332,7 +331,7 @@ def take_back(mode: str, src: str, dst: str, *, part: str, sha256: str) -> str |
         if not linked:
             return "was changed since"
     if mode == "move" and not os.path.lexists(src):
-        os.makedirs(os.path.dirname(src), exist_ok=True)
+        make_folders(missing_folders(os.path.dirname(src)))
         move(dst, src, part=part, sha256=sha256)
     elif (mode != "move" or is_regular(src)) and is_spare(dst, src, sha256):
         _unlink(dst, src)
@@ -370,4 +369,4 @@ def try_hard_link(picture: str, folder: str, name: str) -> None:
                 "Hard links need SRC and DEST on one file system that has them; --mode copy or symlink works on two."
             ) from error
     else:
-        os.unlink(probe)
+        _unlink(probe, picture)

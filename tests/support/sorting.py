@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
@@ -147,3 +148,17 @@ def mounted(*arguments: str, at: Path) -> Iterator[Path]:
 def yes(announcement: str) -> bool:
     """Confirms what a journal would do."""
     return True
+
+
+@contextmanager
+def within(seconds: int) -> Iterator[None]:
+    def late(*_: Any) -> None:
+        raise TimeoutError("it hangs")
+
+    previous = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import signal
@@ -330,4 +331,66 @@ def test_names_that_are_not_utf8(run, here):
     assert run("src", "dst", "--mode", "move")[0] == 0
     assert f"woman/{name}" in names(here / "dst")
     assert run("--undo", "dst")[0] == 0
+    assert snapshot(here) == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+def test_a_reader_that_has_seen_enough_ends_a_dry_run_quietly(model, here):
+    for number in range(40):
+        Image.new("RGB", (10, 10), (255, number, 0)).save(here / f"src/{number}.png")
+    before = snapshot(here)
+    sort = f"'{sys.executable}' '{ROOT / 'gender_classifier.py'}' sort"
+    for arguments in (f"src dst --dry-run --model '{model}' --batch-size 1", "--undo dst --dry-run"):
+        command = f"{{ {sort} {arguments}; echo code $? >&2; }} | head -1"
+        result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+        assert len(result.stdout.splitlines()) == 1
+        assert "roken pipe" not in result.stderr
+        assert "Traceback" not in result.stderr
+        assert "left where" not in result.stderr
+        assert result.stderr.splitlines()[-1] == "code 0"
+        if "--undo" not in arguments:
+            assert snapshot(here) == before
+            subprocess.run(["sh", "-c", f"{sort} src dst --model '{model}'"], check=True, capture_output=True)
+
+
+def test_a_journal_given_as_a_file_is_obeyed_after_a_yes(run, here, monkeypatch):
+    before = snapshot(here)
+    journal = here / "dst" / JOURNAL
+    assert run("src", "dst", "--mode", "move")[0] == 0
+    after = snapshot(here)
+    for option in ("--undo", "--resume"):
+        code, out, err = run(option, journal)
+        assert (code, out) == (2, "")
+        assert "it was given as a file" in err
+        assert "give --yes as well" in err
+        assert snapshot(here) == after
+    assert f"{here}/dst/woman/a.png -> {here}/src/a.png" in run("--undo", journal)[2]
+    assert run("--resume", journal, "--yes")[0] == 0
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    for answer, code in (("\n", 2), ("n\n", 2), ("", 2), ("y\n", 0)):
+        assert snapshot(here) == after
+        monkeypatch.setattr(sys, "stdin", Terminal(answer))
+        assert run("--undo", journal)[0] == code
+    assert "Go on? [y/N]" in sys.stderr.getvalue()
+    assert snapshot(here) == before
+
+
+def test_undo_says_how_to_name_a_folder_that_lies_elsewhere_now(run, here):
+    (here / "d").mkdir()
+    (here / "src").rename(here / "d/src")
+    before = snapshot(here)
+    assert run("d/src", "dst", "--mode", "move")[0] == 0
+    (here / "dst").rename(here / "d/dst")
+    (here / "d/src").rename(here / "photos")
+    code, _, err = run("--undo", "d/dst")
+    assert code == 2
+    assert "name it with --source DIR" in err
+    assert "delete" not in err
+    assert run("--undo", "d/dst", "--source", "photos")[0] == 0
+    (here / "photos").rename(here / "d/src")
     assert snapshot(here) == before

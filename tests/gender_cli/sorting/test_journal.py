@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +18,7 @@ from gender_classifier.gender_cli.sorting.journal import Journal
 from gender_classifier.gender_cli.sorting.places import open_journal
 from gender_classifier.gender_cli.sorting.records import Header, State
 from gender_classifier.runtime.errors import OptionError
-from support.sorting import (
-    JOURNAL,
-    MODES,
-    TREE,
-    grow,
-    posix,
-    snapshot,
-    sort,
-)
+from support.sorting import JOURNAL, MODES, TREE, grow, posix, snapshot, sort, within
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -95,20 +84,6 @@ def test_two_sorts_cannot_use_one_journal(tmp_path: Path) -> None:
             sort(tmp_path)
         with pytest.raises(OptionError, match="still running"):
             undo(str(tmp_path / "dst"))
-
-
-@contextmanager
-def within(seconds: int) -> Iterator[None]:
-    def late(*_: Any) -> None:
-        raise TimeoutError("it hangs")
-
-    previous = signal.signal(signal.SIGALRM, late)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
 
 
 @posix

@@ -14,7 +14,7 @@ import pytest
 
 from gender_classifier.gender_cli.sorting import places
 from gender_classifier.gender_cli.sorting.command import SortOptions, run_sort, undo
-from gender_classifier.gender_cli.sorting.places import missing_folders
+from gender_classifier.gender_cli.sorting.files import missing_folders
 from gender_classifier.runtime.errors import OptionError
 from support.sorting import JOURNAL, MODES, TREE, Tree, classified, grow, mounted, placed, posix, snapshot, sort, yes
 
@@ -340,8 +340,12 @@ def test_a_journal_of_version_2_can_be_undone_and_no_more(tmp_path: Path) -> Non
 @pytest.mark.parametrize("path", ["Q:\\sorted", "Q:\\a\\b", "\\\\nas\\share\\x", "Q:\\"])
 def test_a_drive_that_is_not_there_is_a_sentence(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "path", ntpath)
-    with pytest.raises(OptionError, match="the drive or share is not connected"):
+    with pytest.raises(FileNotFoundError, match="the drive or share is not connected"):
         missing_folders(path)
+    monkeypatch.setattr(ntpath, "realpath", lambda path: path)
+    monkeypatch.setattr(ntpath, "isdir", lambda path: path == "C:\\photos")
+    with pytest.raises(OptionError, match="the drive or share is not connected"):
+        places.resolve(SortOptions("C:\\photos", path, "hardlink"))
 
 
 def test_hard_links_between_two_mounts_of_one_disk_are_tried_first(tmp_path: Path) -> None:

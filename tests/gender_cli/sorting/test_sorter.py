@@ -7,8 +7,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from support.sorting import (
     Tree,
     classified,
     grow,
+    mounted,
     placed,
     posix,
     predict,
@@ -177,26 +176,12 @@ def test_a_full_disk_ends_the_sort_and_it_can_be_gone_on_with(tmp_path: Path, mo
     assert snapshot(tmp_path) == before
 
 
-@contextmanager
-def tiny_disk(folder: Path) -> Iterator[Path]:
-    folder.mkdir()
-    mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if not mounted or mounted.returncode:
-        pytest.skip("only root may mount a file system")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 @pytest.mark.parametrize("mode", ["copy", "move"])
 def test_a_real_full_disk_ends_the_sort_at_once(tmp_path: Path, mode: str) -> None:
     grow(tmp_path / "src", {f"{number:02}.jpg": ("female", b"%03d" % number * 30_000) for number in range(30)})
     before = snapshot(tmp_path / "src")
     sentences: list[str] = []
-    with tiny_disk(tmp_path / "tiny") as tiny:
+    with mounted("-t", "tmpfs", "-o", "size=1m", "tmpfs", at=tmp_path / "tiny") as tiny:
         options = SortOptions(str(tmp_path / "src"), str(tiny / "dst"), mode)
         with pytest.raises(WriteError, match="No space left"):
             run_sort(classified(tmp_path / "src"), options, report=sentences.append)
@@ -345,3 +330,85 @@ def test_one_file_is_sorted_alone(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="no folder"):
         run_sort([], SortOptions(str(tmp_path / "src/c.jpg"), str(tmp_path / "dst"), "move"))
     assert (tmp_path / "src/b.jpg").exists()
+
+
+@pytest.mark.parametrize("mode", ["move", "copy"])
+def test_a_read_only_part_of_the_source_costs_its_pictures_and_not_the_run(tmp_path: Path, mode: str) -> None:
+    tree: Tree = {f"{folder}/{folder}.jpg": ("female", folder.encode()) for folder in "abc"}
+    grow(tmp_path / "src", tree)
+    (tmp_path / "card").mkdir()
+    (tmp_path / "src/b/b.jpg").rename(tmp_path / "card/b.jpg")
+    before = snapshot(tmp_path / "card")
+    sentences: list[str] = []
+    options = SortOptions(str(tmp_path / "src"), str(tmp_path / "dst"), mode)
+    with mounted("--bind", str(tmp_path / "card"), at=tmp_path / "src/b") as card:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(card)], check=True)
+        for _ in range(2):
+            tally = run_sort(classified(tmp_path / "src"), options, report=sentences.append)
+            assert tally.placed["woman"] == (3 if mode == "copy" else 2)
+            assert tally.left == ({} if mode == "copy" else {"not_placed": 1})
+            assert placed(tmp_path) == {"woman/a.jpg", "woman/c.jpg", *(["woman/b.jpg"] if mode == "copy" else [])}
+        if mode == "move":
+            assert f"{card}/b.jpg cannot be put into woman: it may not be deleted" in sentences[0]
+            assert os.strerror(errno.EROFS) in sentences[0]
+        assert undo(str(tmp_path / "dst")).left == 0
+    assert snapshot(tmp_path / "card") == before
+
+
+def test_a_read_only_destination_ends_the_run(tmp_path: Path) -> None:
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1"), "b.jpg": ("female", b"2")})
+    (tmp_path / "dst/woman").mkdir(parents=True)
+    (tmp_path / "shelf").mkdir()
+    before = snapshot(tmp_path / "src")
+    with mounted("--bind", str(tmp_path / "shelf"), at=tmp_path / "dst/woman") as shelf:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(shelf)], check=True)
+        for mode in ("copy", "move", "symlink"):
+            sentences: list[str] = []
+            journal = str(tmp_path / f"{mode}.jsonl")
+            options = SortOptions(str(tmp_path / "src"), str(tmp_path / "dst"), mode, journal=journal)
+            with pytest.raises(WriteError, match="Read-only file system"):
+                run_sort(classified(tmp_path / "src"), options, report=sentences.append)
+            assert sentences == []
+            assert snapshot(tmp_path / "src") == before
+
+
+@posix
+@pytest.mark.parametrize(("whose", "ends"), [("src/b/b.jpg", False), ("dst/woman/b.jpg", True)])
+def test_a_folder_that_refuses_ends_the_run_only_if_it_is_the_destinations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str, ends: bool
+) -> None:
+    grow(tmp_path / "src", {f"{folder}/{folder}.jpg": ("female", folder.encode()) for folder in "abc"})
+    before = snapshot(tmp_path / "src")
+    link = os.link
+
+    def refused(src: str, dst: str, **options: Any) -> None:
+        if whose == "src/b/b.jpg" and str(src).endswith(whose):
+            raise PermissionError(errno.EACCES, "Permission denied", src)
+        if str(dst).endswith(whose):
+            raise PermissionError(errno.EACCES, "Permission denied", src, None, dst)
+        link(src, dst, **options)
+
+    monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr(transfer, "_NO_LINKS", frozenset())
+    options = SortOptions(str(tmp_path / "src"), str(tmp_path / "dst"), "move")
+    if ends:
+        with pytest.raises(WriteError, match="Permission denied"):
+            run_sort(classified(tmp_path / "src"), options)
+    else:
+        assert run_sort(classified(tmp_path / "src"), options).placed == {"woman": 2}
+    monkeypatch.undo()
+    assert undo(str(tmp_path / "dst")).left == 0
+    assert snapshot(tmp_path / "src") == before
+
+
+def test_a_plan_that_cannot_be_shown_is_not_a_picture_that_cannot_be_put_anywhere(tmp_path: Path) -> None:
+    grow(tmp_path / "src", TREE)
+    left: list[str] = []
+
+    def closed(line: str) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    options = SortOptions(str(tmp_path / "src"), str(tmp_path / "dst"), dry_run=True)
+    with pytest.raises(BrokenPipeError):
+        run_sort(classified(tmp_path / "src"), options, plan=closed, report=left.append)
+    assert left == []

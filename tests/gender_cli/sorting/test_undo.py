@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gender_classifier.gender_cli.sorting.command import undo
-from support.sorting import (
-    JOURNAL,
-    MODES,
-    TREE,
-    Tree,
-    grow,
-    posix,
-    random_trees,
-    snapshot,
-    sort,
-)
+from gender_classifier.gender_cli.sorting.journal import Journal
+from gender_classifier.gender_cli.sorting.records import State
+from support.sorting import JOURNAL, MODES, TREE, Tree, grow, posix, random_trees, snapshot, sort, within
 
 
 @given(tree=random_trees(), mode=st.sampled_from(MODES), keep_tree=st.booleans())
@@ -103,3 +97,66 @@ def test_names_of_any_bytes_are_sorted_and_put_back(tmp_path: Path) -> None:
     assert there == {*names, b"a" * 247 + b" (2).jpg"}
     assert undo(str(tmp_path / "dst")).left == 0
     assert snapshot(tmp_path) == before
+
+
+@posix
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("end", ["src", "dst"])
+def test_a_fifo_in_a_pictures_place_is_never_opened(tmp_path: Path, mode: str, end: str) -> None:
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1"), "b.jpg": ("female", b"2")})
+    sort(tmp_path, mode)
+    place = tmp_path / ("src" if end == "src" else "dst/woman") / "a.jpg"
+    place.unlink(missing_ok=True)
+    os.mkfifo(place)
+    sentences: list[str] = []
+    with within(10):
+        result = undo(str(tmp_path / "dst"), report=sentences.append)
+    if (mode, end) == ("symlink", "src"):  # a link holds nothing
+        assert result.left == 0
+        return
+    assert (result.restored, result.left) == (1, 1)
+    assert "woman/a.jpg" in sentences[0]
+    assert stat.S_ISFIFO(place.lstat().st_mode)
+
+
+@posix
+@pytest.mark.parametrize("state", [State.OPEN, State.UNDOING])
+@pytest.mark.parametrize("end", ["src", "dst"])
+def test_nor_is_one_that_is_met_when_a_kill_is_recovered(tmp_path: Path, state: State, end: str) -> None:
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1")})
+    sort(tmp_path, "move")
+    with Journal.open(str(tmp_path / "dst" / JOURNAL)) as journal:
+        [entry] = journal.entries(State.DONE)
+        journal.mark(entry, State.UNDOING)
+        if state is State.OPEN:
+            journal.mark(entry, State.UNDONE)
+            facts = {"sha256": entry.sha256, "size": entry.size, "mtime_ns": entry.mtime_ns, "outcome": "female"}
+            journal.intend(entry.src, entry.dst, **facts)  # type: ignore[arg-type]
+    content = (tmp_path / "dst/woman/a.jpg").read_bytes()
+    if end == "dst":
+        (tmp_path / "dst/woman/a.jpg").rename(tmp_path / "src/a.jpg")
+    os.mkfifo(tmp_path / "src/a.jpg" if end == "src" else tmp_path / "dst/woman/a.jpg")
+    with within(10):
+        undo(str(tmp_path / "dst"))
+        sort(tmp_path, "move")
+    assert content in {path.read_bytes() for path in tmp_path.rglob("a*.jpg") if path.is_file()}
+
+
+@posix
+def test_a_device_in_a_pictures_place_is_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some devices act when they are opened: a tape rewinds."""
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1")})
+    sort(tmp_path)
+    (tmp_path / "dst/woman/a.jpg").unlink()
+    try:
+        os.mknod(tmp_path / "dst/woman/a.jpg", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    except OSError:
+        pytest.skip("only root may make a device")
+    opened = os.open
+
+    def watched(path: Any, *rest: Any, **options: Any) -> int:
+        assert "woman/a.jpg" not in str(path)
+        return opened(path, *rest, **options)
+
+    monkeypatch.setattr(os, "open", watched)
+    assert undo(str(tmp_path / "dst")).left == 1
