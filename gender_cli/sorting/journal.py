@@ -69,7 +69,7 @@ class Journal:
                 raise _foreign(journal._file.name)
             journal.header = header
             journal._file.cut(0)
-            journal._file.append(json.loads(_FIRST_LINE), asdict(header), durable=True)
+            journal._file.append(json.loads(_FIRST_LINE), header.record(), durable=True)
             sync_folder(os.path.dirname(path))
         except WriteError:
             journal.remove()
@@ -129,13 +129,13 @@ class Journal:
             if self._states[index] in states:
                 yield build(Entry, self._record(self._offsets[index]))
 
-    def intend(self, src: str, dst: str, *, sha256: str, size: int, mtime_ns: int, outcome: str) -> Entry:
-        """Writes an intent, and returns when it is on the disk.
+    def intend(self, what: Equal, sha256: str) -> Entry:
+        """Writes the intent to put a picture at ``dst``, and returns when it is on the disk.
 
         Raises:
             WriteError: If it cannot be written.
         """
-        entry = Entry(src, dst, size, mtime_ns, outcome, id=len(self._states), sha256=sha256)
+        entry = Entry(**vars(what), id=len(self._states), sha256=sha256)
         self._add(entry, self._file.append({"op": "place", **asdict(entry)}, durable=True))
         return entry
 
@@ -201,7 +201,7 @@ class Journal:
                     self._take(parse(line, lone_surrogates=True), offset)
             except ValueError as error:
                 raise _damaged(name, number, str(error)) from error
-        starts = (_FIRST_LINE, b'{"source": "', b'{"op": "')
+        starts = (_FIRST_LINE, b'{"options": {"source": "', b'{"op": "')
         start = starts[min(number, 2)]
         zeros = number == 0 and not self._file.tail[:_SHORT].strip(b"\0") and len(self._file.tail) < _SHORT
         if not zeros and not self._file.is_torn(lambda tail: tail.startswith(start) or start.startswith(tail)):

@@ -18,7 +18,7 @@ from .options import SortOptions
 from .records import JOURNAL_NAME, VERSION, State, identity
 from .transfer import try_hard_link
 
-__all__ = ["Places", "Reach", "conflict", "locate", "open_journal", "resolve"]
+__all__ = ["Places", "conflict", "locate", "open_journal", "resolve"]
 
 # Plain strings all through: a path must come back from the journal exactly as it went in.
 # ruff: noqa: PTH100, PTH110, PTH112, PTH116, PTH118, PTH120
@@ -26,19 +26,26 @@ __all__ = ["Places", "Reach", "conflict", "locate", "open_journal", "resolve"]
 
 @dataclass(frozen=True)
 class Places:
-    """Where a sort works, all absolute.
+    """Where a sort, or its undo, acts and nowhere else; all absolute, the folders without symbolic links.
 
     Attributes:
-        source: The folder sorted, without symbolic links.
-        start: The one file in it that is to be sorted, or ``""`` for the whole folder.
-        destination: The folder sorted into, without symbolic links.
+        source: The folder that pictures come from.
+        destination: The folder that they go to.
         journal: The journal's file.
+        start: The one file in the source that is to be sorted, or ``""`` for the whole folder.
+        doubts: What is not sure about the journal or the folders, as ends of a sentence.
     """
 
     source: str
-    start: str
     destination: str
     journal: str
+    start: str = ""
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def start_path(self) -> str:
+        """The folder, or the one file in it, that is sorted."""
+        return os.path.join(self.source, self.start) if self.start else self.source
 
 
 def resolve(options: SortOptions) -> Places:
@@ -63,20 +70,21 @@ def resolve(options: SortOptions) -> Places:
         raise OptionError(f"There is no {printable(str(error.filename))}: {error.strerror}.") from error
     if not missing and not os.path.isdir(destination):
         raise OptionError(f"{printable(options.destination)} is not a folder.")
+    places = Places(source, destination, journal, start)
     if options.mode == "hardlink" and not options.dry_run:
-        pictures = expand([os.path.join(source, start)], recursive=options.recursive, follow_folder_links=False)
+        pictures = expand([places.start_path], recursive=options.recursive, follow_folder_links=False)
         picture = next((item.path for item in pictures if item.problem is None), None)
         if picture is not None:
             above = os.path.dirname(missing[0]) if missing else destination
-            try_hard_link(picture, above, f".gender-classifier-{secrets.token_hex(4)}.part")
-    return Places(source, start, destination, journal)
+            try_hard_link(picture, os.path.join(above, f".gender-classifier-{secrets.token_hex(4)}.part"))
+    return places
 
 
 def _is_about(journal: str, source: str, start: str) -> bool:
     """Whether a journal is that of the sort of one file."""
     try:
         with Journal.open(journal, write=False) as opened:
-            return (opened.header.source, opened.header.start) == (source, start)
+            return (opened.header.options.source, opened.header.start) == (source, start)
     except (OSError, OptionError):
         return False
 
@@ -100,22 +108,7 @@ def open_journal(path: str, *, write: bool = True) -> Journal:
         raise OptionError(f"There is no journal {printable(file)}.") from None
 
 
-@dataclass(frozen=True)
-class Reach:
-    """Where a journal's entries act: nowhere else.
-
-    Attributes:
-        source: The folder that pictures came from.
-        destination: The folder that they went to.
-        doubts: What is not sure about the journal or the folders, as ends of a sentence.
-    """
-
-    source: str
-    destination: str
-    doubts: tuple[str, ...] = ()
-
-
-def locate(journal: Journal, *, named: str, source: str | None = None, destination: str | None = None) -> Reach:
+def locate(journal: Journal, *, named: str, source: str | None = None, destination: str | None = None) -> Places:
     """Finds the folders that a journal is about.
 
     They may have been moved or renamed, together or each alone; a folder of the right name may be another one. So a
@@ -131,6 +124,7 @@ def locate(journal: Journal, *, named: str, source: str | None = None, destinati
         OptionError: If a folder is not to be found.
     """
     header, here = journal.header, os.path.dirname(journal.path)
+    then = header.options
     doubts = []
     if not os.path.isdir(named):
         doubts.append("it was given as a file")
@@ -140,45 +134,44 @@ def locate(journal: Journal, *, named: str, source: str | None = None, destinati
         doubts.append("other users may have changed it")
     if destination is not None:
         destination = os.path.realpath(destination)
-    elif header.destination == header.folder:  # the journal lies in it, wherever that is now
+    elif then.destination == header.folder:  # the journal lies in it, wherever that is now
         destination = here
         if not _is_folder(here, header.destination_id):
             doubts.append(f"{printable(here)} is not the folder that it was written in, but may be a copy of it")
     elif journal.count(State.DONE):
-        destination, doubt = _find(journal, header.destination, header.destination_id, "--destination")
-        doubts += doubt
+        destination = _find(journal, then.destination, header.destination_id, "--destination", doubts)
     else:
-        destination = header.destination
+        destination = then.destination
     if source is not None:
         source = os.path.realpath(source)
-    elif here == header.folder and not os.path.lexists(header.source):
-        source = header.source  # emptied by the sort and deleted since; it is made again
+    elif here == header.folder and not os.path.lexists(then.source):
+        source = then.source  # emptied by the sort and deleted since; it is made again
     else:
-        source, doubt = _find(journal, header.source, header.source_id, "--source")
-        doubts += doubt
-    return Reach(source, destination, tuple(doubts))
+        source = _find(journal, then.source, header.source_id, "--source", doubts)
+    return Places(source, destination, journal.path, header.start, tuple(doubts))
 
 
-def _find(journal: Journal, path: str, known: str, option: str) -> tuple[str, list[str]]:
-    """Returns where a folder of the journal is, with the doubts about that."""
+def _find(journal: Journal, path: str, known: str, option: str, doubts: list[str]) -> str:
+    """Returns where a folder of the journal is now, and adds what is not sure about that."""
     candidates = [folder for folder in _where_now(journal, path) if os.path.isdir(folder)]
-    for folder in candidates:
-        if _is_folder(folder, known):
-            return folder, []
-    if candidates:
-        return candidates[0], [f"{printable(candidates[0])} is not the folder that it was then"]
-    raise OptionError(
-        f"The folder {printable(path)}, which the journal {printable(journal.path)} is about, is not there. If its "
-        f"disk is away, connect it; if the folder is elsewhere now, name it with {option} DIR."
-    )
+    if not candidates:
+        raise OptionError(
+            f"The folder {printable(path)}, which the journal {printable(journal.path)} is about, is not there. If its "
+            f"disk is away, connect it; if the folder is elsewhere now, name it with {option} DIR."
+        )
+    folder = next((folder for folder in candidates if _is_folder(folder, known)), None)
+    if folder is None:
+        folder = candidates[0]
+        doubts.append(f"{printable(folder)} is not the folder that it was then")
+    return folder
 
 
 def _where_now(journal: Journal, path: str) -> Iterator[str]:
-    """Yields where a folder of the journal can be: where it was, or moved together with the journal."""
-    header, here = journal.header, os.path.dirname(journal.path)
-    if here != header.folder:
+    """Yields where a folder of the journal can be: moved together with the journal, or where it was."""
+    then, here = journal.header.folder, os.path.dirname(journal.path)
+    if here != then:
         with suppress(ValueError):  # on another drive
-            yield os.path.normpath(os.path.join(here, os.path.relpath(path, header.folder)))
+            yield os.path.normpath(os.path.join(here, os.path.relpath(path, then)))
     yield path
 
 
@@ -186,22 +179,19 @@ def _is_folder(folder: str, known: str) -> bool:
     return bool(known) and os.path.isdir(folder) and identity(folder) == known
 
 
-def conflict(journal: Journal, places: Places) -> str | None:
-    """Returns which folder a sort names otherwise than its journal does, in words, or ``None``."""
+def conflict(journal: Journal, places: Places, options: SortOptions) -> str | None:
+    """Returns the first thing that a sort is told otherwise than that of a journal was, in words, or ``None``."""
     header = journal.header
     for what, then, known, now in (
-        ("SRC", header.source, header.source_id, places.source),
-        ("DEST", header.destination, header.destination_id, places.destination),
+        ("SRC", header.options.source, header.source_id, places.source),
+        ("DEST", header.options.destination, header.destination_id, places.destination),
     ):
         if now not in _where_now(journal, then) and not _is_folder(now, known):
             return f"{what} was {printable(then)} then and is {printable(now)} now"
     if header.start != places.start:
-        then, now = (
-            printable(os.path.join(places.source, start) if start else places.source)
-            for start in (header.start, places.start)
-        )
-        return f"SRC was {then} then and is {now} now"
-    return None
+        then = Places(places.source, "", "", header.start).start_path
+        return f"SRC was {printable(then)} then and is {printable(places.start_path)} now"
+    return header.options.difference(options)
 
 
 def _others_may_write(journal: Journal) -> bool:

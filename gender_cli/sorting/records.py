@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import IntEnum
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from ...runtime.bundle.strict_json import build, parse
-from ...runtime.escaping import printable
-from ...runtime.options import PARTS, options_of
 from ..resume import file_key
+from .options import SortOptions
 
 __all__ = [
     "FIRST_LINES",
     "JOURNAL_NAME",
-    "MODES",
-    "SETTINGS",
     "STATES",
     "VERSION",
     "Entry",
@@ -34,18 +31,6 @@ __all__ = [
 
 # Paths as they are in the journal:
 # ruff: noqa: PTH116, PTH117, PTH119, PTH206
-
-MODES: Final = ("copy", "move", "hardlink", "symlink")
-"""What can be done with each picture."""
-
-SETTINGS: Mapping[str, type] = {
-    "model": str,
-    **{option.name: option.kind for part in PARTS for _, option in options_of(part) if option.decides},
-}
-"""The options, by their names on the command line, that decide the answers. Each may also be ``None``: not given."""
-
-_PLACES = frozenset({"model", "detector"})
-"""Settings that say where something lies, so that it is found again. What it is, ``Header.model`` says."""
 
 JOURNAL_NAME: Final = ".gender-classifier-journal.jsonl"
 """Where a sort keeps its journal, in the destination folder, unless told otherwise."""
@@ -70,7 +55,7 @@ class State(IntEnum):
     UNDONE = 4
 
 
-STATES: Mapping[str, State] = {
+STATES: Final[Mapping[str, State]] = {
     "done": State.DONE,
     "cancel": State.CANCELLED,
     "undoing": State.UNDOING,
@@ -81,88 +66,49 @@ STATES: Mapping[str, State] = {
 
 @dataclass(frozen=True)
 class Header:
-    """The second line: what the sort was told.
+    """The second line: what the sort was told, and where.
 
     Attributes:
-        source: The folder that pictures come from, absolute, without symbolic links.
-        destination: The folder that they go to, likewise.
-        folder: The journal's own folder, likewise: if it moved, the others may have moved with it.
-        source_id: :func:`identity` of ``source``; ``""`` if unknown.
-        destination_id: Of ``destination``.
-        mode: One of :data:`MODES`.
-        names: Folder by answer (label, ``mixed``, status, ``failed``).
-        keep_tree: Whether the folders inside ``source`` are made again inside each answer's folder.
-        start: The one file in ``source`` that is sorted, or ``""`` for the whole folder.
-        recursive: Whether the folders inside ``source`` are sorted too.
-        settings: The options that decide the answers, some of :data:`SETTINGS`.
-        model: What gave the answers, or ``None`` if unknown.
+        options: ``source`` and ``destination`` are absolute folders, without symbolic links.
+        start: The one file in the source that is sorted, or ``""`` for the whole folder.
+        folder: The journal's own folder: if it moved, the others may have moved with it.
+        source_id: :func:`identity` of the source; ``""`` if unknown.
+        destination_id: Of the destination.
         token: Random; part of the names of unfinished files, so that they are never another program's.
-        made: Names of the folders that had to be made for ``destination``, its own last.
+        made: Names of the folders that had to be made for the destination, its own last.
     """
 
-    source: str
-    destination: str
+    options: SortOptions
+    start: str
     folder: str
     source_id: str
     destination_id: str
-    mode: Literal["copy", "move", "hardlink", "symlink"]
-    names: dict[str, str] = field(default_factory=dict)
-    keep_tree: bool = False
-    start: str = ""
-    recursive: bool = True
-    settings: dict[str, Any] = field(default_factory=dict)
-    model: dict[str, Any] | None = None
     token: str = ""
     made: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for path in (self.source, self.destination, self.folder):
+        for path in (self.options.source, self.options.destination, self.folder):
             _require(os.path.isabs(path), f"{path!r} is not absolute")
             os.fsencode(path)
         if self.start:
             _check_inside(self.start)
         _require(os.sep not in self.start, f"{self.start!r} is not a file's name")
         _require(re.fullmatch("[0-9a-f]*", self.token) is not None, f"{self.token!r} is not a token")
-        for name, value in self.settings.items():
-            kinds = (SETTINGS.get(name), int if SETTINGS.get(name) is float else None)
-            _require(name in SETTINGS and (value is None or type(value) in kinds), f"{name} cannot be {value!r}")
 
-    def conflict(self, other: Header) -> str | None:
-        """Returns the first thing but SRC and DEST in which two sorts differ, in words, or ``None``."""
-        for (what, mine), (_, theirs) in zip(self._choices(), other._choices(), strict=True):
-            if mine != theirs:
-                return f"{what} was {_shown(mine, theirs)} then and is {_shown(theirs, mine)} now"
-        return None
-
-    def _choices(self) -> Iterator[tuple[str, Any]]:
-        yield "--mode", self.mode
-        yield "--names", self.names
-        yield "--keep-tree", self.keep_tree
-        yield "--recursive", self.recursive
-        for name in SETTINGS:
-            if name not in _PLACES:
-                yield f"--{name.replace('_', '-')}", self.settings.get(name)
-        yield "the model", self.model
-
-
-def _shown(value: Any, other: Any) -> str:
-    """Returns a setting for people; of a table only what is not the same in the other one."""
-    if isinstance(value, Mapping):
-        others = other if isinstance(other, Mapping) else {}
-        differing = {name: what for name, what in value.items() if name not in others or others[name] != what}
-        return ", ".join(f"{name}={_shown(what, None)}" for name, what in differing.items()) or "without these"
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return "not given" if value is None else printable(str(value))
+    def record(self) -> dict[str, Any]:
+        """Returns the line. Where the journal is, and that it is no dry run, goes without saying."""
+        record = asdict(self)
+        del record["options"]["journal"], record["options"]["dry_run"]
+        return record
 
 
 @dataclass(frozen=True)
 class Equal:
-    """A picture that stays where it is, because ``dst`` has the same content.
+    """A picture that stays where it is, because another file has the same content.
 
     Attributes:
-        src: Its path below ``source``.
-        dst: A path below ``destination``.
+        src: Its path below the source.
+        dst: That of the other one below the destination.
         size: In bytes.
         mtime_ns: Modification time in nanoseconds.
         outcome: The answer: a label, ``mixed`` or a status.
@@ -186,7 +132,7 @@ class Equal:
 
 @dataclass(frozen=True)
 class Entry(Equal):
-    """One picture that is put at ``dst``.
+    """A picture that is put at ``dst``.
 
     Attributes:
         id: Its number in the journal, from 0.
@@ -210,7 +156,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder below ``destination`` that is about to be made."""
+    """A folder below the destination that is about to be made."""
 
     path: str
 
@@ -238,12 +184,14 @@ def parse_header(line: bytes, version: int, path: str) -> Header:
     if version < VERSION and isinstance(record, dict):
         folder, name = os.path.split(path)
         made = record.get("made")
-        record.pop("mixed", None)
-        record |= {
+        same = ("source", "destination", "mode", "names", "keep_tree", "recursive")
+        record = {
+            "options": {key: record[key] for key in same if key in record},
+            "start": record.get("start"),
             "folder": record.get("destination") if name == JOURNAL_NAME else folder,
             "source_id": "",
             "destination_id": "",
-            "settings": {},
+            "token": record.get("token"),
             "made": [os.path.basename(each) for each in made if isinstance(each, str)] if type(made) is list else made,
         }
     return build(Header, record)

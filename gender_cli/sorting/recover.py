@@ -4,55 +4,60 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ...runtime.escaping import printable
 from .files import has_no_links
 from .journal import Journal
-from .places import Reach
-from .records import Entry, Header, State
+from .places import Places
+from .records import Entry, State
 from .transfer import clear_way_back, is_link_to, settle
 
-__all__ = ["ends_of", "leads_elsewhere", "part_name", "settle_open"]
+__all__ = ["Ends", "ends_of", "settle_open"]
 
 # ruff: noqa: PTH118, PTH120
 
 
-def part_name(header: Header, entry: Entry, folder: str) -> str:
-    """Returns the path of a copy that is under way to a folder."""
-    return os.path.join(folder, f".gender-classifier-{header.token}-{entry.id}.part")
+@dataclass(frozen=True)
+class Ends:
+    """Where an entry's file came from and went to, with the names of copies that are under way to either."""
+
+    src: str
+    dst: str
+    part: str
+    part_back: str
+
+    def lead_elsewhere(self, mode: str) -> bool:
+        """Whether a folder in which something is to be changed is a symbolic link now, or lies below one."""
+        changed = (self.src, self.dst) if mode == "move" else (self.dst,)
+        return not all(has_no_links(os.path.dirname(path)) for path in changed)
 
 
-def ends_of(header: Header, entry: Entry, reach: Reach) -> tuple[str, str]:
-    """Returns where an entry's file came from, and where it went."""
-    src, dst = os.path.join(reach.source, entry.src), os.path.join(reach.destination, entry.dst)
-    if header.mode == "symlink" and is_link_to(dst, then := os.path.join(header.source, entry.src)):
+def ends_of(journal: Journal, entry: Entry, places: Places) -> Ends:
+    """Returns the ends of an entry."""
+    options = journal.header.options
+    src, dst = os.path.join(places.source, entry.src), os.path.join(places.destination, entry.dst)
+    if options.mode == "symlink" and is_link_to(dst, then := os.path.join(options.source, entry.src)):
         src = then  # the link has the path of then, wherever the folders are now
-    return src, dst
+    part = f".gender-classifier-{journal.header.token}-{entry.id}.part"
+    return Ends(src, dst, os.path.join(os.path.dirname(dst), part), os.path.join(os.path.dirname(src), part))
 
 
-def leads_elsewhere(mode: str, src: str, dst: str) -> bool:
-    """Whether a folder in which something would be changed has become a symbolic link, or lies below one."""
-    changed = (src, dst) if mode == "move" else (dst,)
-    return not all(has_no_links(os.path.dirname(path)) for path in changed)
-
-
-def settle_open(journal: Journal, reach: Reach, report: Callable[[str], None]) -> int:
+def settle_open(journal: Journal, places: Places, report: Callable[[str], None]) -> int:
     """Ends what is open, and returns how many entries had to stay so, each reported with a sentence."""
-    header, left = journal.header, 0
+    mode, left = journal.header.options.mode, 0
     for state, otherwise in ((State.OPEN, State.CANCELLED), (State.UNDOING, State.UNDONE)):
         for entry in list(journal.entries(state)):
-            src, dst = ends_of(header, entry, reach)
-            part = part_name(header, entry, os.path.dirname(dst))
+            ends = ends_of(journal, entry, places)
             try:
-                if leads_elsewhere(header.mode, src, dst):
+                if ends.lead_elsewhere(mode):
                     raise OSError(0, "a folder on its way is a symbolic link now")
                 if state is State.UNDOING:
-                    back = part_name(header, entry, os.path.dirname(src))
-                    clear_way_back(src, dst, size=entry.size, part=back)
-                arrived = settle(header.mode, src, dst, part=part, sha256=entry.sha256, size=entry.size)
+                    clear_way_back(ends.src, ends.dst, size=entry.size, part=ends.part_back)
+                arrived = settle(mode, ends.src, ends.dst, part=ends.part, sha256=entry.sha256, size=entry.size)
             except OSError as error:
                 left += 1
-                report(f"{printable(dst)}, on which an earlier run was stopped, was left alone: {error.strerror}.")
-                continue
-            journal.mark(entry, State.DONE if arrived else otherwise)
+                report(f"{printable(ends.dst)}, at which an earlier run was stopped, was left alone: {error.strerror}.")
+            else:
+                journal.mark(entry, State.DONE if arrived else otherwise)
     return left

@@ -8,6 +8,7 @@ import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, final
 
 from ...runtime.errors import OptionError
@@ -20,9 +21,9 @@ from .files import digest, make_folders, missing_folders
 from .journal import Journal
 from .naming import Namer
 from .options import FAILURES, SortOptions, SortTally
-from .places import Places, Reach, conflict, resolve
+from .places import conflict, resolve
 from .records import VERSION, Entry, Equal, Header, State, identity
-from .recover import part_name, settle_open
+from .recover import ends_of, settle_open
 from .transfer import LeftoverError, place
 
 if TYPE_CHECKING:
@@ -77,10 +78,8 @@ class Sorter:
     """An open sort. Use it as a context manager: read inputs through :meth:`missing`, hand answers to :meth:`put`.
 
     Attributes:
-        source: The folder sorted, absolute, without symbolic links.
-        start: The folder again, or the one file in it that is sorted.
-        destination: The folder sorted into, absolute, without symbolic links.
-        journal_path: The journal's file.
+        options: What it is told.
+        places: Where it acts.
         tally: What became of the pictures so far.
     """
 
@@ -95,12 +94,10 @@ class Sorter:
         self.tally = SortTally()
         self._report = report or (lambda sentence: None)
         self._plan = plan or (lambda line: None)
-        places = resolve(options)
-        self.source, self.destination, self.journal_path = places.source, places.destination, places.journal
-        self.start = os.path.join(self.source, places.start) if places.start else self.source
-        self._namer = Namer(self.destination, dry_run=options.dry_run)
+        self.places = resolve(options)
+        self._namer = Namer(self.places.destination, dry_run=options.dry_run)
         self._held: set[bytes] = set()
-        self._journal = self._open(places)
+        self._journal = self._open()
         if self._journal is not None:
             try:
                 self._take_over(self._journal)
@@ -123,7 +120,7 @@ class Sorter:
         for item in items:
             if item.problem is None and self.holds(item.path):
                 continue
-            if item.path == self.start and self.tally.held and self._is_emptied(item):
+            if item.path == self.places.start_path and self.tally.held and self._is_emptied(item):
                 continue  # no picture is left, for the best of reasons
             yield item
 
@@ -175,8 +172,8 @@ class Sorter:
         """
         if error.errno in (errno.EROFS, errno.EACCES):
             name = str(error.filename2 or error.filename)
-            return name.startswith(self.destination + os.sep) and name != os.path.join(
-                self.source, self._relative(path)
+            return name.startswith(self.places.destination + os.sep) and name != os.path.join(
+                self.places.source, self._relative(path)
             )
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
@@ -196,7 +193,7 @@ class Sorter:
     def _put(self, path: str, info: os.stat_result, answer: str) -> str:
         """Puts a picture where it belongs; returns that as a line for people."""
         src = self._relative(path)
-        absolute = os.path.join(self.source, src)
+        absolute = os.path.join(self.places.source, src)
         sha256 = digest(absolute)
         folder = self.options.folder(answer)
         if self.options.keep_tree:
@@ -207,7 +204,7 @@ class Sorter:
                 if self._journal is not None:
                     self._journal.note_equal(Equal(src, dst, info.st_size, info.st_mtime_ns, answer))
                 self.tally.equal += 1
-                return f"equal     {printable(path)} = {printable(os.path.join(self.destination, dst))}"
+                return f"equal     {printable(path)} = {printable(os.path.join(self.places.destination, dst))}"
             try:
                 self._place(src, dst, sha256, info, answer)
             except FileExistsError:
@@ -215,7 +212,7 @@ class Sorter:
                 continue
             self._namer.taken(folder, os.path.basename(src), dst, absolute, sha256)
             self.tally.placed[self.options.folder(answer)] += 1
-            return f"{self.options.mode:9} {printable(path)} -> {printable(os.path.join(self.destination, dst))}"
+            return f"{self.options.mode:9} {printable(path)} -> {printable(os.path.join(self.places.destination, dst))}"
         raise FileExistsError(errno.EEXIST, "every name tried was taken in the last moment")
 
     def _place(self, src: str, dst: str, sha256: str, info: os.stat_result, answer: str) -> None:
@@ -223,11 +220,10 @@ class Sorter:
         if journal is None:
             return
         self._make_folders(journal, os.path.dirname(dst))
-        entry = journal.intend(src, dst, sha256=sha256, size=info.st_size, mtime_ns=info.st_mtime_ns, outcome=answer)
-        target = os.path.join(self.destination, dst)
-        part = part_name(journal.header, entry, os.path.dirname(target))
+        entry = journal.intend(Equal(src, dst, info.st_size, info.st_mtime_ns, answer), sha256)
+        ends = ends_of(journal, entry, self.places)
         try:
-            place(self.options.mode, os.path.join(self.source, src), target, part=part, sha256=sha256)
+            place(self.options.mode, ends.src, ends.dst, part=ends.part, sha256=sha256)
         except LeftoverError:
             raise  # the entry stays open
         except OSError:
@@ -239,7 +235,7 @@ class Sorter:
         path = ""
         for name in folder.split(os.sep):
             path = os.path.join(path, name)
-            target = os.path.join(self.destination, path)
+            target = os.path.join(self.places.destination, path)
             if os.path.isdir(target) and not os.path.islink(target):
                 continue
             if os.path.lexists(target):
@@ -259,44 +255,55 @@ class Sorter:
 
     def _relative(self, path: str) -> str:
         absolute = self._absolute(path)
-        if not absolute.startswith(self.source.rstrip(os.sep) + os.sep):
-            raise OptionError(f"{printable(path)} is not in {printable(self.source)}.")
-        return absolute[len(self.source.rstrip(os.sep)) + 1 :]
+        if not absolute.startswith(self.places.source.rstrip(os.sep) + os.sep):
+            raise OptionError(f"{printable(path)} is not in {printable(self.places.source)}.")
+        return absolute[len(self.places.source.rstrip(os.sep)) + 1 :]
 
-    def _open(self, places: Places) -> Journal | None:
+    def _open(self) -> Journal | None:
+        places, dry_run = self.places, self.options.dry_run
         try:
-            journal = Journal.open(self.journal_path, write=not self.options.dry_run)
+            journal = Journal.open(places.journal, write=not dry_run)
         except FileNotFoundError:
-            return None if self.options.dry_run else self._start(places)
+            return None if dry_run else self._start()
         try:
-            shown = printable(self.journal_path)
+            shown = printable(places.journal)
             elsewhere = "keep this one's journal elsewhere with --journal FILE"
             if journal.version < VERSION:
                 raise OptionError(f"{shown} is of an older version: undo that sort with --undo, or {elsewhere}.")
-            difference = conflict(journal, places) or journal.header.conflict(self._header(places, ()))
+            difference = conflict(journal, places, self.options)
             if difference is not None:
                 raise OptionError(
                     f"{shown} belongs to another sort: {difference}. Go on with that one with --resume alone, undo it "
                     f"with --undo, or {elsewhere}."
                 )
-            if not os.path.isdir(self.destination) and journal.count(State.DONE):
+            if not os.path.isdir(places.destination) and journal.count(State.DONE):
                 raise OptionError(
-                    f"The folder {printable(self.destination)}, which the journal {shown} is about, is not there. If "
+                    f"The folder {printable(places.destination)}, which the journal {shown} is about, is not there. If "
                     f"its disk is away, connect it; to sort anew, {elsewhere}."
                 )
-            if not self.options.dry_run:
-                self._make(missing_folders(self.destination))
+            if not dry_run:
+                self._make(missing_folders(places.destination))
         except BaseException:
             journal.close()
             raise
         return journal
 
-    def _start(self, places: Places) -> Journal:
+    def _start(self) -> Journal:
         """Makes DEST, and starts the journal."""
-        made = missing_folders(self.destination)
+        places = self.places
+        made = missing_folders(places.destination)
         try:
             self._make(made)
-            return Journal.create(self.journal_path, self._header(places, made))
+            header = Header(
+                replace(self.options, source=places.source, destination=places.destination),
+                start=places.start,
+                folder=os.path.dirname(places.journal),
+                source_id=identity(places.source),
+                destination_id=identity(places.destination),
+                token=secrets.token_hex(4),
+                made=tuple(map(os.path.basename, made)),
+            )
+            return Journal.create(places.journal, header)
         except BaseException:
             for folder in reversed(made):
                 with suppress(OSError):
@@ -307,32 +314,13 @@ class Sorter:
         try:
             make_folders(folders, 0o755)  # a journal lies in it
         except OSError as error:
-            shown = printable(self.destination)
+            shown = printable(self.places.destination)
             raise OptionError(f"The folder {shown} cannot be made: {error.strerror}.") from error
-
-    def _header(self, places: Places, made: Iterable[str]) -> Header:
-        there = os.path.isdir(self.destination)
-        return Header(
-            source=self.source,
-            destination=self.destination,
-            folder=os.path.dirname(self.journal_path),
-            source_id=identity(self.source),
-            destination_id=identity(self.destination) if there else "",
-            mode=self.options.mode,  # type: ignore[arg-type]  # checked by SortOptions
-            names=dict(self.options.names),
-            keep_tree=self.options.keep_tree,
-            start=places.start,
-            recursive=self.options.recursive,
-            settings=dict(self.options.settings),
-            model=None if self.options.model is None else dict(self.options.model),
-            token=secrets.token_hex(4),
-            made=tuple(os.path.basename(folder) for folder in made),
-        )
 
     def _take_over(self, journal: Journal) -> None:
         """Ends what a killed run had begun, and counts what is done and still there."""
         if not self.options.dry_run:
-            settle_open(journal, Reach(self.source, self.destination), self._report)
+            settle_open(journal, self.places, self._report)
         for entry in journal.entries(State.DONE):
             if self._is_gone(entry):
                 if not self.options.dry_run:
@@ -343,7 +331,7 @@ class Sorter:
             self.tally.placed[self.options.folder(entry.outcome)] += 1
             self.tally.failed += entry.outcome in FAILURES
         for equal in journal.equals():
-            if os.path.lexists(os.path.join(self.destination, equal.dst)):
+            if os.path.lexists(os.path.join(self.places.destination, equal.dst)):
                 self._held.add(equal.key)
                 self.tally.equal += 1
                 self.tally.failed += equal.outcome in FAILURES
@@ -354,6 +342,6 @@ class Sorter:
 
     def _is_gone(self, entry: Entry) -> bool:
         """Whether what was put somewhere was deleted since, while the picture is there to be sorted again."""
-        if os.path.lexists(os.path.join(self.destination, entry.dst)):
+        if os.path.lexists(os.path.join(self.places.destination, entry.dst)):
             return False
-        return self.options.mode != "move" or os.path.lexists(os.path.join(self.source, entry.src))
+        return self.options.mode != "move" or os.path.lexists(os.path.join(self.places.source, entry.src))

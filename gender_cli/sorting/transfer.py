@@ -347,20 +347,18 @@ def is_link_to(path: str, target: str) -> bool:
     return os.path.islink(path) and os.readlink(path) == target
 
 
-def try_hard_link(picture: str, folder: str, name: str) -> None:
-    """Makes sure that hard links to a picture can be made in a folder, by making one.
+def try_hard_link(picture: str, probe: str) -> None:
+    """Makes sure that hard links can be made, by making one and deleting it again.
 
     Two folders of one disk may be mounted each on its own, which nothing but trying tells.
 
     Args:
         picture: A regular file.
-        folder: An existing one.
-        name: For the link, which is deleted again.
+        probe: A free name in the folder for links.
 
     Raises:
         OptionError: If they cannot.
     """
-    probe = os.path.join(folder, name)
     try:
         os.link(os.path.realpath(picture), probe)
     except OSError as error:

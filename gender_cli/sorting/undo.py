@@ -12,9 +12,9 @@ from ...runtime.errors import OptionError
 from ...runtime.escaping import printable
 from .files import has_no_links
 from .journal import Journal
-from .places import Reach, locate, open_journal
+from .places import Places, locate, open_journal
 from .records import Entry, State
-from .recover import ends_of, leads_elsewhere, part_name, settle_open
+from .recover import ends_of, settle_open
 from .transfer import LeftoverError, take_back
 
 __all__ = ["UndoTally", "undo"]
@@ -78,43 +78,41 @@ def undo(
     plan = plan or (lambda line: None)
     tally = UndoTally()
     with open_journal(path, write=not dry_run) as journal:
-        reach = locate(journal, named=path, source=source, destination=destination)
+        places = locate(journal, named=path, source=source, destination=destination)
         if dry_run:
             for entry in journal.entries(State.DONE):
                 tally.restored += 1
-                plan(_line(journal, reach, entry))
+                plan(_line(journal, places, entry))
             return tally
-        if reach.doubts:
-            announcement = _announcement(journal, reach)
+        if places.doubts:
+            announcement = _announcement(journal, places)
             if confirm is None or not confirm(announcement):
                 raise OptionError(f"{announcement}\nNothing was done. If this is what you want, give --yes as well.")
-        tally.left = settle_open(journal, reach, report)
+        tally.left = settle_open(journal, places, report)
         journal.forget_equal()
         for entry in journal.entries(State.DONE):
-            reason = _take_back(journal, reach, entry)
+            reason = _take_back(journal, places, entry)
             if reason is None:
                 tally.restored += 1
-                plan(_line(journal, reach, entry))
+                plan(_line(journal, places, entry))
             else:
                 tally.left += 1
-                report(f"{printable(os.path.join(reach.destination, entry.dst))} {reason}; it was left alone.")
-        _clear(journal, reach, keep=bool(tally.left))
+                report(f"{printable(os.path.join(places.destination, entry.dst))} {reason}; it was left alone.")
+        _clear(journal, places, keep=bool(tally.left))
     return tally
 
 
-def _take_back(journal: Journal, reach: Reach, entry: Entry) -> str | None:
+def _take_back(journal: Journal, places: Places, entry: Entry) -> str | None:
     """Takes one entry back; returns ``None``, or why it was left alone, as the end of a sentence."""
-    mode = journal.header.mode
-    src, dst = ends_of(journal.header, entry, reach)
-    if leads_elsewhere(mode, src, dst):
+    mode, ends = journal.header.options.mode, ends_of(journal, entry, places)
+    if ends.lead_elsewhere(mode):
         return "or where it came from lies below a symbolic link now"
     if mode == "move":
         journal.mark(entry, State.UNDOING)
-    part = part_name(journal.header, entry, os.path.dirname(src))
     try:
-        reason = take_back(mode, src, dst, part=part, sha256=entry.sha256)
+        reason = take_back(mode, ends.src, ends.dst, part=ends.part_back, sha256=entry.sha256)
     except LeftoverError as error:
-        return f"cannot be put back ({error.strerror})"
+        return f"cannot be put back ({error.strerror})"  # the entry stays open
     except OSError as error:
         reason = f"cannot be put back ({error.strerror})"
     if reason is None or mode == "move":
@@ -122,30 +120,29 @@ def _take_back(journal: Journal, reach: Reach, entry: Entry) -> str | None:
     return reason
 
 
-def _line(journal: Journal, reach: Reach, entry: Entry) -> str:
+def _line(journal: Journal, places: Places, entry: Entry) -> str:
     """Returns what undoing an entry means, for people."""
-    dst = printable(os.path.join(reach.destination, entry.dst))
-    back = f"-> {printable(os.path.join(reach.source, entry.src))}" if journal.header.mode == "move" else "removed"
-    return f"{dst} {back}"
+    src, dst = (printable(os.path.join(*two)) for two in ((places.source, entry.src), (places.destination, entry.dst)))
+    return f"{dst} -> {src}" if journal.header.options.mode == "move" else f"{dst} removed"
 
 
-def _announcement(journal: Journal, reach: Reach) -> str:
+def _announcement(journal: Journal, places: Places) -> str:
     """Returns why a journal is in doubt, and what it would do."""
     count = journal.count(State.DONE, State.OPEN, State.UNDOING)
-    lines = [f"{printable(journal.path)} wants a second look: {'; '.join(reach.doubts)}."]
-    lines.append(f"It is about {count} file{'' if count == 1 else 's'}, sorted by {journal.header.mode}:")
-    lines += [f"  {_line(journal, reach, entry)}" for entry in islice(journal.entries(State.DONE), _SHOWN)]
+    lines = [f"{printable(journal.path)} wants a second look: {'; '.join(places.doubts)}."]
+    lines.append(f"It is about {count} file{'' if count == 1 else 's'}, sorted by {journal.header.options.mode}:")
+    lines += [f"  {_line(journal, places, entry)}" for entry in islice(journal.entries(State.DONE), _SHOWN)]
     return "\n".join(lines if count <= _SHOWN else [*lines, "  ... (--dry-run shows all)"])
 
 
-def _clear(journal: Journal, reach: Reach, *, keep: bool) -> None:
+def _clear(journal: Journal, places: Places, *, keep: bool) -> None:
     """Removes the folders that the sort made and that are empty now, and the journal unless it is still needed."""
     for folder in reversed(journal.folders()):
-        _remove_if_empty(os.path.join(reach.destination, folder))
+        _remove_if_empty(os.path.join(places.destination, folder))
     if keep:
         return
     journal.remove()
-    folder, names = reach.destination, list(journal.header.made)
+    folder, names = places.destination, list(journal.header.made)
     while names:  # its own name may be another one now, and then those above are other folders
         _remove_if_empty(folder)
         if os.path.basename(folder) != names.pop():
