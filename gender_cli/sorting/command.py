@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import os
 import shlex
 import sys
-from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from ...runtime.errors import ClassifierError, OptionError
@@ -23,14 +21,14 @@ from ..classify import load_classifier, predictions, with_progress
 from ..inputs import LeftOut, expand
 from ..stdio import say, show
 from ..words import counted
-from .options import FAILED, SortOptions, SortTally
-from .places import locate, open_journal, resolve
-from .records import JOURNAL_NAME, MODES, SETTINGS
+from .options import FAILED, MODES, SETTINGS, SortOptions, SortTally
+from .places import ask, locate, open_journal, resolve
+from .records import JOURNAL_NAME
 from .sorter import Sorter, run_sort
 from .undo import undo
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from ...runtime.classifier import Classifier
     from ...runtime.prediction import Prediction
@@ -53,13 +51,6 @@ examples:
 exit codes: 0 every picture was classified and put somewhere; 1 at least one was not; 2 wrong use, no model,
 or a place that cannot be written
 """
-
-_DEFAULTS: Mapping[str, Any] = {
-    "mode": "copy",
-    "names": {},
-    "keep_tree": False,
-    "recursive": True,
-}
 
 _KEYS = (FEMALE, MALE, UNCERTAIN, MIXED, FAILED, *(str(status) for status in Status if status is not Status.OK))
 
@@ -103,7 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     model_options(parser)
     # None is what was not given: --resume takes that from the journal, and it has its default otherwise.
-    parser.set_defaults(**dict.fromkeys(_DEFAULTS), run=run)
+    parser.set_defaults(keep_tree=None, run=run)
     return parser
 
 
@@ -147,7 +138,7 @@ def _undo(arguments: argparse.Namespace) -> int:
         arguments.undo,
         source=arguments.source_now,
         destination=arguments.destination_now,
-        confirm=lambda announcement: _confirm(announcement, yes=arguments.yes),
+        confirm=_confirmation(arguments),
         dry_run=arguments.dry_run,
         report=say,
         plan=show if arguments.dry_run else None,
@@ -157,13 +148,19 @@ def _undo(arguments: argparse.Namespace) -> int:
     return 1 if tally.left else 0
 
 
-def _confirm(announcement: str, *, yes: bool) -> bool:
-    """Returns whether a person wants what is announced: by --yes, or asked on a terminal."""
-    if yes or sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return yes
-    say(announcement)
-    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+def _confirmation(arguments: argparse.Namespace) -> Callable[[str], bool]:
+    """Returns what asks a person about a journal that is in doubt: --yes answers, or somebody at a terminal."""
+
+    def confirm(announcement: str) -> bool:
+        if arguments.yes or sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return bool(arguments.yes)
+        say(announcement)
+        print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise OptionError("Nothing was done.")
+        return True
+
+    return confirm
 
 
 def _options(arguments: argparse.Namespace) -> SortOptions:
@@ -171,19 +168,8 @@ def _options(arguments: argparse.Namespace) -> SortOptions:
         _take_from_journal(arguments)
     elif arguments.source is None or arguments.destination is None:
         raise OptionError("Give SRC and DEST: the folder to sort, and the folder to sort into.")
-    for name, value in _DEFAULTS.items():
-        if getattr(arguments, name) is None:
-            setattr(arguments, name, value)
-    return SortOptions(
-        source=arguments.source,
-        destination=arguments.destination,
-        mode=arguments.mode,
-        names=arguments.names,
-        keep_tree=arguments.keep_tree,
-        journal=arguments.journal,
-        dry_run=arguments.dry_run,
-        recursive=arguments.recursive,
-    )
+    told = {field.name: getattr(arguments, field.name, None) for field in fields(SortOptions) if field.name != "model"}
+    return SortOptions(**{name: value for name, value in told.items() if value is not None})
 
 
 def _take_from_journal(arguments: argparse.Namespace) -> None:
@@ -191,47 +177,37 @@ def _take_from_journal(arguments: argparse.Namespace) -> None:
     if arguments.journal is not None:
         raise OptionError("--resume DEST names the journal already; leave out --journal.")
     with open_journal(arguments.resume, write=False) as journal:
-        header, path = journal.header, journal.path
-        reach = locate(journal, named=arguments.resume, source=arguments.source, destination=arguments.destination)
-    if not os.path.isdir(reach.source):
-        raise OptionError(f"The folder {printable(reach.source)}, which the journal is about, is not there.")
-    if reach.doubts:
-        announcement = (
-            f"{printable(path)} wants a second look: {'; '.join(reach.doubts)}. It would go on to sort "
-            f"{printable(os.path.join(reach.source, header.start))} into {printable(reach.destination)} "
-            f"by {header.mode}."
-        )
-        if not _confirm(announcement, yes=arguments.yes):
-            raise OptionError(f"{announcement}\nNothing was done. If this is what you want, give --yes as well.")
-    told = {
-        "source": os.path.join(reach.source, header.start) if header.start else reach.source,
-        "destination": reach.destination,
-        "mode": header.mode,
-        "names": header.names,
-        "keep_tree": header.keep_tree,
-        "recursive": header.recursive,
-        **header.settings,
-    }
-    for name, value in told.items():
-        if getattr(arguments, name) is None:
+        then = journal.header.options
+        places = locate(journal, named=arguments.resume, source=arguments.source, destination=arguments.destination)
+    if not os.path.isdir(places.source):
+        raise OptionError(f"The folder {printable(places.source)}, which the journal is about, is not there.")
+    work = f"sort {printable(places.start_path)} into {printable(places.destination)} by {then.mode}"
+    ask(places, f"It would go on to {work}.", _confirmation(arguments))
+    told = vars(replace(then, source=places.start_path, destination=places.destination, journal=places.journal))
+    for name, value in {**told, **then.settings, "dry_run": arguments.dry_run}.items():
+        if getattr(arguments, name, None) is None:
             setattr(arguments, name, value)
-    arguments.journal = path
 
 
 def _sort(arguments: argparse.Namespace, options: SortOptions) -> int:
-    from dataclasses import replace
+    from ...runtime.identity import identity_of
+    from ...runtime.options import Options
 
     classifier, notices = load_classifier(arguments)
     if not arguments.quiet:
         for notice in notices:
             say(notice)
     left_out = LeftOut()
-    options = replace(options, model=_describe(classifier), settings=_settings(classifier, arguments))
+    detector = classifier.pipeline.detector
+    # With the settings this is all that decides the answers. Threads, batch size and the like may change between runs.
+    model = identity_of(classifier.bundle, Options(variant=classifier.variant), getattr(detector, "sha256", None))
+    options = replace(options, model=model, settings=_settings(classifier, arguments))
     with Sorter(options, report=say, plan=show if options.dry_run else None) as sorter:
+        places = sorter.places
         items = expand(
-            [sorter.start],
+            [places.start_path],
             recursive=options.recursive,
-            exclude=[sorter.destination] if os.path.isdir(sorter.destination) else [],
+            exclude=[places.destination] if os.path.isdir(places.destination) else [],
             follow_folder_links=False,
             left_out=left_out,
         )
@@ -253,35 +229,6 @@ def _sort(arguments: argparse.Namespace, options: SortOptions) -> int:
                     say(counted("en", "left_out", left_out.count, examples=", ".join(left_out.examples)))
                 _epilogue(sorter)
         return sorter.tally.exit_code
-
-
-def _describe(classifier: Classifier) -> dict[str, Any]:
-    """Returns what gives the answers, as the journal keeps it: the weights, the rule, the detector.
-
-    With :func:`_settings` it is all that decides them. What only decides how fast they come (provider, threads, batch
-    size) may change from run to run.
-    """
-    from dataclasses import asdict
-
-    manifest, variant = classifier.manifest, classifier.bundle.variant(classifier.options.variant)
-    rule = {
-        "weights": variant.sha256,
-        "processor": manifest.files[manifest.processor.file].sha256,
-        "type": manifest.architecture.model_type,
-        "labels": [asdict(label) for label in manifest.labels],
-        "activation": manifest.activation,
-        "framing": asdict(manifest.framing),
-        "temperature": manifest.decision.temperature,
-        "thresholds": manifest.decision.thresholds,
-    }
-    detector = classifier.pipeline.detector
-    return {
-        "name": manifest.name,
-        "revision": manifest.source.revision or manifest.source.digest,
-        "variant": classifier.variant,
-        "sha256": hashlib.sha256(json.dumps(rule, sort_keys=True).encode()).hexdigest(),
-        "detector": None if detector is None else detector.sha256,
-    }
 
 
 def _settings(classifier: Classifier, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -311,7 +258,6 @@ def _epilogue(sorter: Sorter) -> None:
         return
     say(sorter.tally.sentence())
     if sorter.tally.placed:
-        folder, name = os.path.split(sorter.journal_path)
-        inside = folder == sorter.destination and name == JOURNAL_NAME
-        journal = shlex.quote(folder if inside else sorter.journal_path)
-        say(f"to put everything back: gender-classifier sort --undo {journal}")
+        folder, journal = sorter.places.destination, sorter.places.journal
+        named = folder if journal == os.path.join(folder, JOURNAL_NAME) else journal
+        say(f"to put everything back: gender-classifier sort --undo {shlex.quote(named)}")

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from ...runtime.errors import OptionError
+from ...runtime.escaping import printable
 from ...runtime.options import PARTS, options_of
 from ...runtime.prediction import Status
-from ...runtime.escaping import printable
 from ..words import display
 
 __all__ = ["FAILED", "FAILURES", "MODES", "SETTINGS", "Mode", "SortOptions", "SortTally"]

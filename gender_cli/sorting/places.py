@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from .options import SortOptions
 from .records import JOURNAL_NAME, VERSION, State, identity
 from .transfer import try_hard_link
 
-__all__ = ["Places", "conflict", "locate", "open_journal", "resolve"]
+__all__ = ["Places", "ask", "conflict", "locate", "open_journal", "resolve"]
 
 # Plain strings all through: a path must come back from the journal exactly as it went in.
 # ruff: noqa: PTH100, PTH110, PTH112, PTH116, PTH118, PTH120
@@ -149,6 +149,23 @@ def locate(journal: Journal, *, named: str, source: str | None = None, destinati
     else:
         source = _find(journal, then.source, header.source_id, "--source", doubts)
     return Places(source, destination, journal.path, header.start, tuple(doubts))
+
+
+def ask(places: Places, act: str, confirm: Callable[[str], bool] | None) -> None:
+    """Asks whether a journal that is in doubt is to be obeyed.
+
+    Args:
+        places: Where it would act.
+        act: What it would do.
+        confirm: Called with an announcement; returns whether to go on. Without it the answer is no.
+
+    Raises:
+        OptionError: If it is not to be.
+    """
+    if places.doubts:
+        announcement = f"{printable(places.journal)} wants a second look: {'; '.join(places.doubts)}. {act}"
+        if confirm is None or not confirm(announcement):
+            raise OptionError(f"{announcement}\nNothing was done. If this is what you want, give --yes as well.")
 
 
 def _find(journal: Journal, path: str, known: str, option: str, doubts: list[str]) -> str:

@@ -21,7 +21,7 @@ from .files import digest_of, holds, is_regular, is_spare, make_folders, missing
 
 __all__ = ["ChangedError", "LeftoverError", "clear_way_back", "move", "place", "settle", "take_back", "try_hard_link"]
 
-# ruff: noqa: PTH101, PTH104, PTH105, PTH108, PTH110, PTH114, PTH115, PTH116, PTH118, PTH120, PTH121, PTH211
+# ruff: noqa: PTH101, PTH104, PTH105, PTH108, PTH110, PTH114, PTH115, PTH116, PTH120, PTH121, PTH211
 # Plain system calls, named as such: each line's failure matters here.
 
 _BLOCK = 1 << 16

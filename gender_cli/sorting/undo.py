@@ -8,11 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
-from ...runtime.errors import OptionError
 from ...runtime.escaping import printable
 from .files import has_no_links
 from .journal import Journal
-from .places import Places, locate, open_journal
+from .places import Places, ask, locate, open_journal
 from .records import Entry, State
 from .recover import ends_of, settle_open
 from .transfer import LeftoverError, take_back
@@ -84,10 +83,7 @@ def undo(
                 tally.restored += 1
                 plan(_line(journal, places, entry))
             return tally
-        if places.doubts:
-            announcement = _announcement(journal, places)
-            if confirm is None or not confirm(announcement):
-                raise OptionError(f"{announcement}\nNothing was done. If this is what you want, give --yes as well.")
+        ask(places, _announcement(journal, places), confirm)
         tally.left = settle_open(journal, places, report)
         journal.forget_equal()
         for entry in journal.entries(State.DONE):
@@ -127,12 +123,12 @@ def _line(journal: Journal, places: Places, entry: Entry) -> str:
 
 
 def _announcement(journal: Journal, places: Places) -> str:
-    """Returns why a journal is in doubt, and what it would do."""
+    """Returns what a journal would do."""
     count = journal.count(State.DONE, State.OPEN, State.UNDOING)
-    lines = [f"{printable(journal.path)} wants a second look: {'; '.join(places.doubts)}."]
-    lines.append(f"It is about {count} file{'' if count == 1 else 's'}, sorted by {journal.header.options.mode}:")
-    lines += [f"  {_line(journal, places, entry)}" for entry in islice(journal.entries(State.DONE), _SHOWN)]
-    return "\n".join(lines if count <= _SHOWN else [*lines, "  ... (--dry-run shows all)"])
+    mode = journal.header.options.mode
+    lines = [f"It would undo {count} step{'' if count == 1 else 's'} of a sort by {mode}:"]
+    lines += [_line(journal, places, entry) for entry in islice(journal.entries(State.DONE), _SHOWN)]
+    return "\n".join(lines if count <= _SHOWN else [*lines, "... (--dry-run shows all)"])
 
 
 def _clear(journal: Journal, places: Places, *, keep: bool) -> None:

@@ -222,7 +222,7 @@ def test_resume_finds_the_model_again_and_refuses_another_one(here, model, tmp_p
     other = tiny_bundle(tmp_path_factory.mktemp("other"), TinyModel(thresholds={"female": 0.6, "male": 0.7}))
     code, err = call("--resume", "dst", "--model", other)
     assert code == 2
-    assert "another sort: the model was sha256=" in err
+    assert "another sort: the model was " in err
     assert "{" not in err
 
 

@@ -134,31 +134,15 @@ def unpacked(folder: Path, source: Path | str, text: str, *, version: int = 3, m
     """Makes what an archive could hold: a picture and a journal that wants it somewhere else."""
     (folder / "woman").mkdir(parents=True)
     (folder / "woman/a.jpg").write_text(text)
-    header: dict[str, Any] = {"source": str(source), "destination": str(folder), "mode": mode, "names": {}}
-    header |= {
-        "keep_tree": False,
-        "start": "",
-        "recursive": True,
-        "settings": {},
-        "model": None,
-        "token": "",
-        "made": [],
-    }
+    options = {"source": str(source), "destination": str(folder), "mode": mode, "names": {}}
+    header: dict[str, Any] = {"start": "", "token": "", "made": []}
     if version == 3:
-        header |= {"folder": str(folder), "source_id": "12", "destination_id": "34"}
+        header |= {"options": options, "folder": str(folder), "source_id": "12", "destination_id": "34"}
     else:
-        header |= {"mixed": False}
-    sha256 = hashlib.sha256(text.encode()).hexdigest()
-    entry = {
-        "op": "place",
-        "id": 0,
-        "src": "authorized_keys",
-        "dst": "woman/a.jpg",
-        "sha256": sha256,
-        "size": len(text),
-    }
-    lines = [{"journal": version, "of": "gender-classifier sort"}, header]
-    lines += [entry | {"mtime_ns": 1, "outcome": "female"}, {"op": "done", "id": 0}]
+        header |= options | {"keep_tree": False, "mixed": False, "recursive": True, "settings": {}, "model": None}
+    entry = {"op": "place", "id": 0, "src": "authorized_keys", "dst": "woman/a.jpg", "size": len(text), "mtime_ns": 1}
+    entry |= {"outcome": "female", "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    lines = [{"journal": version, "of": "gender-classifier sort"}, header, entry, {"op": "done", "id": 0}]
     (folder / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
 
@@ -214,7 +198,7 @@ def test_a_journal_given_as_a_file_is_shown_first(tmp_path: Path) -> None:
     assert snapshot(tmp_path) == after
     [announcement] = announcements
     assert "it was given as a file" in announcement
-    assert "12 files, sorted by move" in announcement
+    assert "It would undo 12 steps of a sort by move" in announcement
     assert announcement.count(" -> ") == 10
     assert "--dry-run shows all" in announcement
     assert undo(str(tmp_path / "dst" / JOURNAL), confirm=yes).restored == 12
@@ -326,7 +310,7 @@ def test_a_journal_of_version_2_can_be_undone_and_no_more(tmp_path: Path) -> Non
     lines[0]["journal"] = 2
     for name in ("folder", "source_id", "destination_id"):
         del lines[1][name]
-    lines[1] |= {"mixed": False, "made": [str(tmp_path / "dst")]}
+    lines[1] |= {**lines[1].pop("options"), "mixed": False, "made": [str(tmp_path / "dst")]}
     (tmp_path / "dst" / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(OptionError, match="older version: undo that sort with --undo, or keep"):
         sort(tmp_path, "move")

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from gender_classifier.gender_cli.sorting import files
-from gender_classifier.gender_cli.sorting.command import undo
+from gender_classifier.gender_cli.sorting.command import SortOptions, undo
 from gender_classifier.gender_cli.sorting.files import is_spare
 from gender_classifier.gender_cli.sorting.journal import Journal
-from gender_classifier.gender_cli.sorting.records import State
+from gender_classifier.gender_cli.sorting.records import Equal, Header, State, identity
 from gender_classifier.gender_cli.sorting.transfer import settle, take_back
 from support.sorting import JOURNAL, MODES, Tree, grow, mounted, posix, snapshot, sort, yes
 
@@ -114,17 +114,15 @@ def test_a_line_whose_two_ends_are_one_path(tmp_path: Path, mode: str) -> None:
     told = header(tmp_path / "src", tmp_path / "src/dst", mode)
     with Journal.create(str(tmp_path / "src/dst" / JOURNAL), told) as journal:
         sha256 = hashlib.sha256(content).hexdigest()
-        entry = journal.intend("dst/woman/a.jpg", "woman/a.jpg", sha256=sha256, size=9, mtime_ns=1, outcome="female")
+        entry = journal.intend(Equal("dst/woman/a.jpg", "woman/a.jpg", 9, 1, "female"), sha256)
         journal.mark(entry, State.DONE)
     assert undo(str(tmp_path / "src/dst")).left == 1
     assert picture.read_bytes() == content
 
 
-def header(source: Path, destination: Path, mode: str) -> Any:
-    from gender_classifier.gender_cli.sorting.records import Header, identity
-
-    where = (str(source), str(destination), str(destination))
-    return Header(*where, identity(str(source)), identity(str(destination)), mode, token="0a")  # type: ignore[arg-type]
+def header(source: Path, destination: Path, mode: str) -> Header:
+    options = SortOptions(str(source), str(destination), mode)  # type: ignore[arg-type]
+    return Header(options, "", str(destination), identity(str(source)), identity(str(destination)), token="0a")
 
 
 @pytest.mark.parametrize("state", [State.OPEN, State.UNDOING])
@@ -139,9 +137,7 @@ def test_a_killed_move_whose_source_became_a_link_meanwhile(tmp_path: Path, stat
         if state is State.OPEN:
             journal._file.append({"op": "undoing", "id": entry.id}, {"op": "undone", "id": entry.id})
             journal._states[entry.id] = State.UNDONE
-            journal.intend(
-                entry.src, entry.dst, sha256=entry.sha256, size=entry.size, mtime_ns=entry.mtime_ns, outcome="female"
-            )
+            journal.intend(Equal(entry.src, entry.dst, entry.size, entry.mtime_ns, "female"), entry.sha256)
         else:
             journal.mark(entry, State.UNDOING)
     shutil.rmtree(tmp_path / "src/b")

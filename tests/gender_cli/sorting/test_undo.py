@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gender_classifier.gender_cli.sorting.command import undo
 from gender_classifier.gender_cli.sorting.journal import Journal
-from gender_classifier.gender_cli.sorting.records import State
+from gender_classifier.gender_cli.sorting.records import Equal, State
 from support.sorting import JOURNAL, MODES, TREE, Tree, grow, posix, random_trees, snapshot, sort, within
 
 
@@ -130,8 +130,7 @@ def test_nor_is_one_that_is_met_when_a_kill_is_recovered(tmp_path: Path, state: 
         journal.mark(entry, State.UNDOING)
         if state is State.OPEN:
             journal.mark(entry, State.UNDONE)
-            facts = {"sha256": entry.sha256, "size": entry.size, "mtime_ns": entry.mtime_ns, "outcome": "female"}
-            journal.intend(entry.src, entry.dst, **facts)  # type: ignore[arg-type]
+            journal.intend(Equal(entry.src, entry.dst, entry.size, entry.mtime_ns, "female"), entry.sha256)
     content = (tmp_path / "dst/woman/a.jpg").read_bytes()
     if end == "dst":
         (tmp_path / "dst/woman/a.jpg").rename(tmp_path / "src/a.jpg")
