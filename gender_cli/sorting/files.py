@@ -90,19 +90,19 @@ def holds(path: str, sha256: str) -> bool:
 def is_spare(path: str, other: str, sha256: str) -> bool:
     """Returns whether the content is still to be had at ``other`` when the name ``path`` is deleted.
 
-    It is, if they are two files and ``other`` has the content; or one file, of two names that are different entries of
+    It is, if they are two files and both have the content; or one file, of two names that are different entries of
     their folders. Links, bind mounts and names that differ by case only can make two paths lead to one entry.
 
     Args:
-        path: A regular file with the content.
+        path: A regular file.
         other: A regular file, or a symbolic link to one.
-        sha256: Of the content.
+        sha256: Of the content; of one file of two names it may be another one by now.
     """
     try:
         with open_regular(path) as mine, open_regular(other, follow=True) as theirs:
             here, there = os.fstat(mine.fileno()), os.fstat(theirs.fileno())
             if not os.path.samestat(here, there):
-                return digest_of(theirs) == sha256
+                return digest_of(mine) == digest_of(theirs) == sha256
             return here.st_nlink > 1 and _are_two_entries(path, os.path.realpath(other))
     except OSError:
         return False

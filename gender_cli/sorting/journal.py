@@ -119,6 +119,10 @@ class Journal:
         """Returns the folders that the sort made below the destination, in the order of making."""
         return list(self._folders)
 
+    def state(self, entry: Entry) -> State:
+        """Returns what became of an entry."""
+        return State(self._states[entry.id])
+
     def count(self, *states: State) -> int:
         """Returns how many entries are in these states."""
         return sum(self._states.count(state) for state in states)

@@ -223,7 +223,7 @@ class Sorter:
         entry = journal.intend(Equal(src, dst, info.st_size, info.st_mtime_ns, answer), sha256)
         ends = ends_of(journal, entry, self.places)
         try:
-            place(self.options.mode, ends.src, ends.dst, part=ends.part, sha256=sha256)
+            place(self.options.mode, ends, sha256)
         except LeftoverError:
             raise  # the entry stays open
         except OSError:

@@ -12,14 +12,25 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from io import FileIO
 
 from ...runtime.errors import OptionError
 from ...runtime.escaping import printable
 from ..jsonl import sync, write_all
-from .files import digest_of, holds, is_regular, is_spare, make_folders, missing_folders, open_regular, sync_folder
+from .files import (
+    digest_of,
+    has_no_links,
+    holds,
+    is_regular,
+    is_spare,
+    make_folders,
+    missing_folders,
+    open_regular,
+    sync_folder,
+)
 
-__all__ = ["ChangedError", "LeftoverError", "clear_way_back", "move", "place", "settle", "take_back", "try_hard_link"]
+__all__ = ["ChangedError", "Ends", "LeftoverError", "is_link_to", "place", "settle", "take_back", "try_hard_link"]
 
 # ruff: noqa: PTH101, PTH104, PTH105, PTH108, PTH110, PTH114, PTH115, PTH116, PTH120, PTH121, PTH211
 # Plain system calls, named as such: each line's failure matters here.
@@ -32,9 +43,7 @@ _NO_LINKS = frozenset(
 )
 """What ``link`` says on FAT, on many network drives, and for files of others (``fs.protected_hardlinks``)."""
 
-
 _BY_DESCRIPTOR = os.chmod in os.supports_fd and os.utime in os.supports_fd
-
 _STOPPED = "an earlier run was stopped here"
 
 
@@ -46,38 +55,49 @@ class LeftoverError(OSError):
     """A step failed, and so did its clean-up: the message says what stays where."""
 
 
-def place(mode: str, src: str, dst: str, *, part: str, sha256: str) -> None:
-    """Copies, moves or links a file to a name that must be free.
+@dataclass(frozen=True)
+class Ends:
+    """Where a file comes from and goes to, all absolute.
 
-    Args:
-        mode: ``copy``, ``move``, ``hardlink`` or ``symlink``.
-        src: An absolute path.
-        dst: The name to take; its folder must exist.
-        part: A name in the same folder for a copy that is under way; a file of that name is a leftover.
-        sha256: Of the content of ``src``.
+    Attributes:
+        src: Where from.
+        dst: Where to.
+        part: A name in the folder of ``dst`` for a copy that is under way.
+        part_back: One in the folder of ``src``, for the way back.
+    """
+
+    src: str
+    dst: str
+    part: str
+    part_back: str
+
+    def lead_elsewhere(self, mode: str) -> bool:
+        """Whether a folder in which something is to be changed is a symbolic link now, or lies below one."""
+        changed = (self.src, self.dst) if mode == "move" else (self.dst,)
+        return not all(has_no_links(os.path.dirname(path)) for path in changed)
+
+
+def place(mode: str, ends: Ends, sha256: str) -> None:
+    """Copies, moves or links a file to a name that must be free; its folder must exist.
 
     Raises:
-        FileExistsError: If ``dst`` exists; nothing was changed.
+        FileExistsError: If the name exists; nothing was changed.
         LeftoverError: If it cannot be done, and something of it could not be removed again.
-        OSError: If it cannot be done; nothing was changed. ``filename`` is ``src`` where that is to blame.
+        OSError: If it cannot be done; nothing was changed. ``filename`` is ``ends.src`` where that is to blame.
     """
     if mode == "copy":
-        _copy(src, part, sha256)
-        _publish(part, dst)
+        _copy(ends.src, ends.part, sha256)
+        _publish(ends.part, ends.dst)
     elif mode == "hardlink":
-        os.link(os.path.realpath(src), dst)
+        os.link(os.path.realpath(ends.src), ends.dst)
     elif mode == "symlink":
-        os.symlink(src, dst)
+        os.symlink(ends.src, ends.dst)
     else:
-        move(src, dst, part=part, sha256=sha256)
+        _move(ends.src, ends.dst, ends.part, sha256)
 
 
-def move(src: str, dst: str, *, part: str, sha256: str) -> None:
-    """Moves a regular file to a name that must be free; across file systems by copy, sync, verify, delete.
-
-    Raises:
-        OSError: As :func:`place`.
-    """
+def _move(src: str, dst: str, part: str, sha256: str) -> None:
+    """Moves a regular file; across file systems by copy, sync, verify, delete."""
     try:
         linked = _give_name(src, dst)
     except OSError as error:
@@ -260,16 +280,21 @@ def _give_name(path: str, name: str) -> bool:
     return True
 
 
-def settle(mode: str, src: str, dst: str, *, part: str, sha256: str, size: int) -> bool:
-    """Brings a :func:`place` that was killed to an end, forward where its content had arrived, else back.
+def settle(mode: str, ends: Ends, sha256: str, size: int, *, undoing: bool = False) -> bool:
+    """Brings a :func:`place`, or a :func:`take_back`, that was killed to an end: forward or back.
 
     Returns:
-        Whether the file is at ``dst`` now. If not, ``src`` is as it was.
+        Whether the file is at ``ends.dst`` now. If not, it is at ``ends.src``, as it was.
 
     Raises:
         LeftoverError: If something of it cannot be removed.
     """
-    _discard(part, _STOPPED)
+    src, dst = ends.src, ends.dst
+    if undoing:
+        _discard(ends.part_back, _STOPPED)
+        if size and is_regular(src) and os.stat(src).st_size == 0 and is_regular(dst):
+            _discard(src, _STOPPED)  # a name that was reserved and never filled
+    _discard(ends.part, _STOPPED)
     if mode == "symlink":
         return is_link_to(dst, src)
     if not is_regular(dst):
@@ -277,68 +302,43 @@ def settle(mode: str, src: str, dst: str, *, part: str, sha256: str, size: int) 
     if mode == "hardlink" and os.path.exists(src):
         return os.path.samefile(os.path.realpath(src), dst)
     if size and os.stat(dst).st_size == 0:
-        _discard(dst, _STOPPED)  # a name that was reserved and never filled
+        _discard(dst, _STOPPED)  # the same
         return False
     if not holds(dst, sha256):
         return False
     if mode == "move" and is_regular(src) and is_spare(src, dst, sha256):
         sync_folder(os.path.dirname(dst))
-        try:
-            _unlink(src, dst)
-        except OSError as error:
-            raise LeftoverError(
-                error.errno, f"{printable(src)} is there as well and could not be deleted: {error.strerror}"
-            ) from error
+        _discard(src, _STOPPED, dst)
     return True
 
 
-def clear_way_back(src: str, dst: str, *, size: int, part: str) -> None:
-    """Clears what a :func:`take_back` that was killed may have left where the file came from, short of the file.
-
-    Raises:
-        LeftoverError: If something of it cannot be removed.
-    """
-    _discard(part, _STOPPED)
-    if size and is_regular(src) and os.stat(src).st_size == 0 and is_regular(dst):
-        _discard(src, _STOPPED)  # a name that was reserved and never filled
-
-
-def take_back(mode: str, src: str, dst: str, *, part: str, sha256: str) -> str | None:
+def take_back(mode: str, ends: Ends, sha256: str) -> str | None:
     """Undoes a :func:`place`.
 
-    Args:
-        mode: As then.
-        src: Where the file came from.
-        dst: Where it went.
-        part: A name in the folder of ``src`` for a copy that is under way.
-        sha256: Of its content then.
-
     Returns:
-        ``None`` when all is as before the sort, else why the file was left alone, as the end of a sentence.
+        ``None`` when all is as before, else why the file was left alone, as the end of a sentence.
 
     Raises:
         OSError: If it cannot be done; nothing was changed, or a :class:`LeftoverError` says what was.
     """
+    src, dst = ends.src, ends.dst
     if not os.path.lexists(dst):
         return "is not there any more" if mode == "move" and not holds(src, sha256) else None
     if mode == "symlink":
         if not is_link_to(dst, src):
             return "is no longer the symbolic link that was made"
         os.unlink(dst)
-        return None
-    if not holds(dst, sha256):
-        linked = mode == "hardlink" and is_regular(dst) and os.path.exists(src) and os.path.samefile(src, dst)
-        if not linked:
-            return "was changed since"
-    if mode == "move" and not os.path.lexists(src):
-        make_folders(missing_folders(os.path.dirname(src)))
-        move(dst, src, part=part, sha256=sha256)
     elif (mode != "move" or is_regular(src)) and is_spare(dst, src, sha256):
         _unlink(dst, src)
-    elif mode == "move":
+    elif not holds(dst, sha256):
+        return "was changed since"
+    elif mode != "move":
+        return "may be the only one left: the original is gone, was changed, or leads to this very file"
+    elif os.path.lexists(src):
         return "cannot go back: its old name is taken, by another file or by a link to this one"
     else:
-        return "may be the only one left: the original is gone, was changed, or leads to this very file"
+        make_folders(missing_folders(os.path.dirname(src)))
+        _move(dst, src, ends.part_back, sha256)
     return None
 
 

@@ -106,7 +106,7 @@ def _take_back(journal: Journal, places: Places, entry: Entry) -> str | None:
     if mode == "move":
         journal.mark(entry, State.UNDOING)
     try:
-        reason = take_back(mode, ends.src, ends.dst, part=ends.part_back, sha256=entry.sha256)
+        reason = take_back(mode, ends, entry.sha256)
     except LeftoverError as error:
         return f"cannot be put back ({error.strerror})"  # the entry stays open
     except OSError as error:

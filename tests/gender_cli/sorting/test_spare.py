@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from gender_classifier.gender_cli.sorting import files
+from gender_classifier.gender_cli.sorting import files, transfer
 from gender_classifier.gender_cli.sorting.command import SortOptions, undo
 from gender_classifier.gender_cli.sorting.files import is_spare
 from gender_classifier.gender_cli.sorting.journal import Journal
 from gender_classifier.gender_cli.sorting.records import Equal, Header, State, identity
-from gender_classifier.gender_cli.sorting.transfer import settle, take_back
-from support.sorting import JOURNAL, MODES, Tree, grow, mounted, posix, snapshot, sort, yes
+from gender_classifier.gender_cli.sorting.transfer import Ends, settle, take_back
+from support.sorting import JOURNAL, MODES, Tree, across, grow, mounted, posix, snapshot, sort, yes
 
 BYTES = b"the only copy"
 SHA = hashlib.sha256(BYTES).hexdigest()
@@ -266,12 +266,12 @@ def test_what_is_not_spare(tmp_path: Path, make: Callable[[Path], tuple[Any, Any
     path, other = map(str, make(tmp_path))
     assert not is_spare(path, other, SHA)
     for mode in ("copy", "hardlink", "move"):
-        reason = take_back(mode, other, path, part=str(tmp_path / "part"), sha256=SHA)
+        reason = take_back(mode, Ends(other, path, "", str(tmp_path / "part")), SHA)
         assert BYTES in contents(tmp_path)
         if reason is None:
             assert (mode, make) == ("move", nothing), "it was moved to the free name"
             return
-    settle("move", path, other, part=str(tmp_path / "part"), sha256=SHA, size=len(BYTES))
+    settle("move", Ends(path, other, str(tmp_path / "part"), ""), SHA, len(BYTES))
     assert BYTES in contents(tmp_path)
 
 
@@ -324,7 +324,7 @@ def test_names_that_differ_by_case_only_are_one_where_the_file_system_says_so(
     monkeypatch.setattr(files, "open_regular", regardless_of_case)
     assert not is_spare(str(path), str(other), SHA)
     assert not is_spare(str(other), str(path), SHA)
-    assert take_back("hardlink", str(other), str(path), part="", sha256=SHA) is not None
+    assert take_back("hardlink", Ends(str(other), str(path), "", ""), SHA) is not None
     other.hardlink_to(path)  # now it is a name of its own: this file system does take notice
     assert is_spare(str(path), str(other), SHA)
 
@@ -346,3 +346,30 @@ def test_a_real_file_system_that_takes_no_notice_of_case(tmp_path: Path) -> None
         assert other.read_bytes() == BYTES
         (disk / "d/third").hardlink_to(path)
         assert not is_spare(str(path), str(other), SHA)
+
+
+@pytest.mark.parametrize("two_systems", [False, True])
+def test_a_killed_move_whose_source_was_changed_since_keeps_the_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_systems: bool
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1")})
+    with monkeypatch.context() as patch:
+        if two_systems:
+            across(patch)
+        patch.setattr(transfer, "_delete_source", killed)
+        with pytest.raises(Killed):
+            sort(tmp_path, "move")
+    picture, moved = tmp_path / "src/a.jpg", tmp_path / "dst/woman/a.jpg"
+    assert picture.read_bytes() == moved.read_bytes() == b"female 1"
+    picture.unlink()
+    picture.write_bytes(b"female new")
+    assert undo(str(tmp_path / "dst")).left == 1
+    assert (picture.read_bytes(), moved.read_bytes()) == (b"female new", b"female 1")
+    sort(tmp_path, "move")
+    assert {b"female 1", b"female new"} <= contents(tmp_path)
