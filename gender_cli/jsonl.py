@@ -8,7 +8,6 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, final
 
 from ..runtime.errors import ClassifierError, OptionError
@@ -152,14 +151,6 @@ class JsonLines:
                 os.fsync(self.descriptor)
             os.close(self.descriptor)
             self.descriptor = -1
-
-    def __enter__(self) -> JsonLines:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _check_regular(self, info: os.stat_result) -> None:
         if not stat.S_ISREG(info.st_mode):

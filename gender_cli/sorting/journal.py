@@ -12,7 +12,6 @@ from array import array
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
-from types import TracebackType
 from typing import Any, Final, final
 
 from ...runtime.bundle.strict_json import JSONFormatError, build, parse
@@ -175,9 +174,7 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _check_owner(self) -> None:

@@ -27,8 +27,6 @@ from .recover import ends_of, settle_open
 from .transfer import LeftoverError, place
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from ...runtime.prediction import Prediction
     from ..inputs import Item
 
@@ -172,9 +170,7 @@ class Sorter:
         """
         if error.errno in (errno.EROFS, errno.EACCES):
             name = str(error.filename2 or error.filename)
-            return name.startswith(self.places.destination + os.sep) and name != os.path.join(
-                self.places.source, self._relative(path)
-            )
+            return name.startswith(self.places.destination + os.sep) and name != self._absolute(path)
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
     def close(self) -> None:
@@ -185,42 +181,38 @@ class Sorter:
     def __enter__(self) -> Sorter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _put(self, path: str, info: os.stat_result, answer: str) -> str:
         """Puts a picture where it belongs; returns that as a line for people."""
-        src = self._relative(path)
-        absolute = os.path.join(self.places.source, src)
+        src, absolute = self._relative(path), self._absolute(path)
         sha256 = digest(absolute)
-        folder = self.options.folder(answer)
-        if self.options.keep_tree:
-            folder = os.path.join(folder, os.path.dirname(src)) if os.path.dirname(src) else folder
+        folder, name = self.options.folder(answer), os.path.basename(src)
+        below = os.path.join(folder, os.path.dirname(src)).rstrip(os.sep) if self.options.keep_tree else folder
         for _ in range(_TRIES):
-            dst, equal = self._namer.choose(folder, os.path.basename(src), info.st_size, sha256)
+            dst, equal = self._namer.choose(below, name, info.st_size, sha256)
+            what = Equal(src, dst, info.st_size, info.st_mtime_ns, answer)
+            shown = printable(os.path.join(self.places.destination, dst))
             if equal:
                 if self._journal is not None:
-                    self._journal.note_equal(Equal(src, dst, info.st_size, info.st_mtime_ns, answer))
+                    self._journal.note_equal(what)
                 self.tally.equal += 1
-                return f"equal     {printable(path)} = {printable(os.path.join(self.places.destination, dst))}"
+                return f"equal     {printable(path)} = {shown}"
             try:
-                self._place(src, dst, sha256, info, answer)
+                if self._journal is not None:
+                    self._place(self._journal, what, sha256)
             except FileExistsError:
-                self._namer.refresh(folder, os.path.basename(src))  # another program was faster; look again
+                self._namer.refresh(below, name)  # another program was faster; look again
                 continue
-            self._namer.taken(folder, os.path.basename(src), dst, absolute, sha256)
-            self.tally.placed[self.options.folder(answer)] += 1
-            return f"{self.options.mode:9} {printable(path)} -> {printable(os.path.join(self.places.destination, dst))}"
+            self._namer.taken(below, name, dst, absolute, sha256)
+            self.tally.placed[folder] += 1
+            return f"{self.options.mode:9} {printable(path)} -> {shown}"
         raise FileExistsError(errno.EEXIST, "every name tried was taken in the last moment")
 
-    def _place(self, src: str, dst: str, sha256: str, info: os.stat_result, answer: str) -> None:
-        journal = self._journal
-        if journal is None:
-            return
-        self._make_folders(journal, os.path.dirname(dst))
-        entry = journal.intend(Equal(src, dst, info.st_size, info.st_mtime_ns, answer), sha256)
+    def _place(self, journal: Journal, what: Equal, sha256: str) -> None:
+        self._make_folders(journal, os.path.dirname(what.dst))
+        entry = journal.intend(what, sha256)
         ends = ends_of(journal, entry, self.places)
         try:
             place(self.options.mode, ends, sha256)
