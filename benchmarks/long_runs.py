@@ -19,7 +19,7 @@ from common import machine
 from gender_classifier.gender_cli.inputs import Item, expand
 from gender_classifier.gender_cli.resume import ResultsFile
 from gender_classifier.gender_cli.sorting.command import SortOptions, run_sort, undo
-from gender_classifier.gender_cli.sorting.records import MODES
+from gender_classifier.gender_cli.sorting.options import MODES
 from gender_classifier.runtime.prediction import Person, Prediction, Status
 
 LABELS = ("female", "male", "uncertain")
