@@ -1,4 +1,4 @@
-"""``gender-classifier sort``: pictures into one folder per answer, resumable, reversible, never overwriting."""
+"""Runs ``gender-classifier sort``: pictures into one folder per answer, resumable, reversible, never overwriting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names in the sorted folders: the picture's own, or with a number where a different file has that one."""
+"""Chooses names in the sorted folders: the picture's own, or with a number where a different file has that one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sorting predictions into folders: which folder, which name, and the journal around every step."""
+"""Sorts predictions into folders: which folder, which name, and the journal around every step."""
 
 from __future__ import annotations
 
