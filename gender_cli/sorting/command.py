@@ -124,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.undo is not None:
             return _undo(arguments)
         options = _options(arguments)
-        resolve(options)  # wrong use is told before a model is loaded
+        resolve(options)  # wrong use is reported before a model is loaded
         return _sort(arguments, options)
     except ClassifierError as error:
         say(explained(error))
@@ -149,7 +149,7 @@ def _undo(arguments: argparse.Namespace) -> int:
 
 
 def _confirmation(arguments: argparse.Namespace) -> Callable[[str], bool]:
-    """Returns what asks a person about a journal that is in doubt: --yes answers, or somebody at a terminal."""
+    """Returns the function that asks about a journal in doubt: ``--yes`` answers it, or a person at a terminal."""
 
     def confirm(announcement: str) -> bool:
         if arguments.yes or sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -168,12 +168,12 @@ def _options(arguments: argparse.Namespace) -> SortOptions:
         _take_from_journal(arguments)
     elif arguments.source is None or arguments.destination is None:
         raise OptionError("Give SRC and DEST: the folder to sort, and the folder to sort into.")
-    told = {field.name: getattr(arguments, field.name, None) for field in fields(SortOptions) if field.name != "model"}
-    return SortOptions(**{name: value for name, value in told.items() if value is not None})
+    given = {field.name: getattr(arguments, field.name, None) for field in fields(SortOptions) if field.name != "model"}
+    return SortOptions(**{name: value for name, value in given.items() if value is not None})
 
 
 def _take_from_journal(arguments: argparse.Namespace) -> None:
-    """Sets what was not given to what the journal's sort was told. What was given is compared later, by the sorter."""
+    """Sets what was not given to what the journal records. What was given is compared later, by the sorter."""
     if arguments.journal is not None:
         raise OptionError("--resume DEST names the journal already; leave out --journal.")
     with open_journal(arguments.resume, write=False) as journal:
@@ -183,8 +183,8 @@ def _take_from_journal(arguments: argparse.Namespace) -> None:
         raise OptionError(f"The folder {printable(places.source)}, which the journal is about, is not there.")
     work = f"sort {printable(places.start_path)} into {printable(places.destination)} by {then.mode}"
     ask(places, f"It would go on to {work}.", _confirmation(arguments))
-    told = vars(replace(then, source=places.start_path, destination=places.destination, journal=places.journal))
-    for name, value in {**told, **then.settings, "dry_run": arguments.dry_run}.items():
+    recorded = vars(replace(then, source=places.start_path, destination=places.destination, journal=places.journal))
+    for name, value in {**recorded, **then.settings, "dry_run": arguments.dry_run}.items():
         if getattr(arguments, name, None) is None:
             setattr(arguments, name, value)
 

@@ -40,7 +40,7 @@ class Journal:
     Attributes:
         path: Of its file, absolute.
         version: Of its format; only one of :data:`~gender_cli.sorting.records.VERSION` can be gone on with.
-        header: What the sort was told.
+        header: Options and folders of the sort.
     """
 
     def __init__(self, path: str, file: JsonLines) -> None:

@@ -1,4 +1,4 @@
-"""Holds what a sort is told, as the journal records it too, and what it tells at its end."""
+"""Holds the options of a sort, which the journal records too, and its tally."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _PLACES: Final = ("model", "detector")
 
 @dataclass(frozen=True)
 class SortOptions:
-    """What a sort is told.
+    """The options of a sort.
 
     Attributes:
         source: The folder, or the one file, to sort.
@@ -90,7 +90,7 @@ class SortOptions:
         return display(answer).replace(" ", "-").replace("/", "_").replace("\\", "_")
 
     def difference(self, now: SortOptions) -> str | None:
-        """Returns the first thing but the folders that another sort is told otherwise, in words, or ``None``."""
+        """Returns the first option, but the folders, that another sort has otherwise, in words, or ``None``."""
         for (what, mine), (_, theirs) in zip(self._choices(), now._choices(), strict=True):
             if mine != theirs:
                 return f"{what} was {_shown(mine, theirs)} then and is {_shown(theirs, mine)} now"

@@ -197,7 +197,7 @@ def _is_folder(folder: str, known: str) -> bool:
 
 
 def conflict(journal: Journal, places: Places, options: SortOptions) -> str | None:
-    """Returns the first thing that a sort is told otherwise than that of a journal was, in words, or ``None``."""
+    """Returns the first difference between the sort of a journal and another one, in words, or ``None``."""
     header = journal.header
     for what, then, known, now in (
         ("SRC", header.options.source, header.source_id, places.source),

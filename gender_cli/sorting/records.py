@@ -33,7 +33,7 @@ __all__ = [
 # ruff: noqa: PTH116, PTH117, PTH119, PTH206
 
 JOURNAL_NAME: Final = ".gender-classifier-journal.jsonl"
-"""Where a sort keeps its journal, in the destination folder, unless told otherwise."""
+"""Where a sort keeps its journal, in the destination folder, unless ``--journal`` names a file."""
 
 VERSION: Final = 3
 """Of the journals that are written. Those of version 2 can still be undone."""
@@ -66,7 +66,7 @@ STATES: Final[Mapping[str, State]] = {
 
 @dataclass(frozen=True)
 class Header:
-    """The second line: what the sort was told, and where.
+    """The second line: the options of the sort, and its folders.
 
     Attributes:
         options: ``source`` and ``destination`` are absolute folders, without symbolic links.
@@ -96,7 +96,7 @@ class Header:
         _require(re.fullmatch("[0-9a-f]*", self.token) is not None, f"{self.token!r} is not a token")
 
     def record(self) -> dict[str, Any]:
-        """Returns the line. Where the journal is, and that it is no dry run, goes without saying."""
+        """Returns the line, without the options that say nothing in a journal: its own path, and ``dry_run``."""
         record = asdict(self)
         del record["options"]["journal"], record["options"]["dry_run"]
         return record
@@ -170,7 +170,7 @@ def identity(folder: str) -> str:
 
 
 def parse_header(line: bytes, version: int, path: str) -> Header:
-    """Returns the header that a line holds, of this version or of version 2, which told less.
+    """Returns the header that a line holds, of this version or of version 2, which has fewer fields.
 
     Args:
         line: The second one.

@@ -36,7 +36,7 @@ __all__ = ["Sorter", "run_sort"]
 # ruff: noqa: PTH106, PTH112, PTH114, PTH116, PTH118, PTH119, PTH120, PTH206
 
 _STAYS = frozenset({Status.NOT_FOUND.value, Status.PERMISSION_DENIED.value, Status.NOT_A_FILE.value})
-"""There is no file that could be put anywhere."""
+"""Statuses of what is not a file that can be put anywhere."""
 
 _TRIES = 100
 """How often another program may take a name in the last moment before a picture is left where it is."""
@@ -76,7 +76,7 @@ class Sorter:
     """An open sort. Use it as a context manager: read inputs through :meth:`missing`, hand answers to :meth:`put`.
 
     Attributes:
-        options: What it is told.
+        options: As given.
         places: Where it acts.
         tally: What became of the pictures so far.
     """

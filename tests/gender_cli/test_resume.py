@@ -316,7 +316,7 @@ def test_the_start_of_a_line_is_known_wherever_it_was_torn() -> None:
         LINE[1:],
     ],
 )
-def test_somebody_elses_json_is_no_torn_line(content: bytes, tmp_path: Path) -> None:
+def test_other_json_is_not_a_torn_line(content: bytes, tmp_path: Path) -> None:
     assert not is_torn(content)
     path = tmp_path / "conf.json"
     path.write_bytes(content)

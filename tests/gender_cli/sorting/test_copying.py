@@ -1,4 +1,4 @@
-"""What a copy takes with it and what not; who may read it meanwhile; and what is told when it cannot be cleaned up."""
+"""What a copy takes with it and what not; who may read it meanwhile; and what is reported when it cannot be cleaned up."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_file_capabilities_are_not_copied_and_the_users_own_attributes_are(tmp_p
 
 
 @pytest.mark.parametrize("mode", ["copy", "move"])
-def test_nobody_else_reads_a_copy_before_it_is_whole(
+def test_only_the_owner_reads_a_copy_before_it_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     grow(tmp_path / "src", {"a.jpg": ("female", b"1" * 300_000)})

@@ -52,7 +52,7 @@ def test_a_link_to_nothing_and_a_folder_keep_their_names(tmp_path: Path, mode: s
 
 @pytest.mark.parametrize("links", [True, False])
 @pytest.mark.parametrize("mode", ["copy", "move"])
-def test_a_name_taken_by_somebody_else_in_the_last_moment(
+def test_a_name_taken_by_another_program_in_the_last_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, links: bool
 ) -> None:
     grow(tmp_path / "src", {"a.jpg": ("female", b"mine")})
