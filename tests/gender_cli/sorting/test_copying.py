@@ -1,4 +1,4 @@
-"""What a copy takes with it and what not; who may read it meanwhile; and what is reported when it cannot be cleaned up."""
+"""What a copy takes with it; who may read it meanwhile; what is reported when it cannot be cleaned up."""
 
 from __future__ import annotations
 
