@@ -144,11 +144,11 @@ class SortTally:
 
     def sentence(self) -> str:
         """Returns the tally for people."""
-        parts = [f"{count} {name}" for name, count in sorted(self.placed.items())]
+        parts = [f"{count} in {name}/" for name, count in sorted(self.placed.items())]
         if self.equal:
             parts.append(f"{self.equal} there already")
         if self.left:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.left.items()))
+            reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in sorted(self.left.items()))
             parts.append(f"{self.left.total()} left where they are ({reasons})")
         text = f"{self.total} picture{'' if self.total == 1 else 's'}" + (f": {', '.join(parts)}" if parts else "")
         return f"{text}; {self.held} of them by an earlier run." if self.held else f"{text}."

@@ -88,13 +88,21 @@ def test_install_command_of_an_installed_copy_names_what_the_extra_needs(monkeyp
     assert install_command("export") == 'pip install "onnx<2,>=1.16"'
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("argument", ["--help", "--version"])
-def test_help_and_version_take_less_than_60_ms_of_cpu(argument: str) -> None:
+def cpu_seconds(command: list[str]) -> float:
+    """Returns the least CPU time of ten runs."""
     times = []
     for _ in range(10):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert shell(argument).returncode == 0
+        subprocess.run(command, capture_output=True, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(times) < 0.06
+    return min(times)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_help_and_version_take_less_than_60_ms_of_cpu(argument: str) -> None:
+    bare = cpu_seconds([sys.executable, "-c", "pass"])
+    if bare > 0.01:
+        pytest.skip(f"Python alone takes {1000 * bare:.0f} ms here: the machine is slow, or busy")
+    assert cpu_seconds([sys.executable, str(ROOT / "gender_classifier.py"), argument]) < 0.06
