@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, Final, get_args
+from typing import Any, Final, NamedTuple, get_args
 
 from .errors import OptionError
 from .prediction import Main
@@ -17,8 +17,7 @@ from .prediction import Main
 __all__ = ["PARTS", "Faces", "Limits", "Option", "Options", "flat", "from_flat", "options_of"]
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """What one field says of itself, beside its type and its default.
 
     Attributes:

@@ -6,9 +6,8 @@ import math
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
@@ -41,8 +40,7 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-@dataclass(frozen=True)
-class Region:
+class Region(NamedTuple):
     """What the network looks at: one face, or the whole picture.
 
     Attributes:
@@ -59,8 +57,7 @@ class Region:
 WHOLE = Region()
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(NamedTuple):
     """One decoded input: its width and height, its regions and their tensors (regions, 3, H, W); or the failure."""
 
     path: str | None

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from ..errors import ModelNotFoundError, NotABundleError, StoreError
 from .bundle import is_bundle
@@ -39,8 +38,7 @@ _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", 
 _PACKAGE: Final = Path(__file__).resolve().parents[2]  # the checkout, or gender_classifier/ where it is installed
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """Which model is used, and what chose it.
 
     Attributes:

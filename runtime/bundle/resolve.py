@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import NotABundleError, OptionError
 from . import locate
@@ -13,8 +13,7 @@ from .bundle import Bundle, is_bundle
 __all__ = ["Opened", "folder_of", "open_model"]
 
 
-@dataclass(frozen=True)
-class Opened:
+class Opened(NamedTuple):
     """An opened model, and whether it is the built-in one that nothing asked for by name."""
 
     bundle: Bundle
