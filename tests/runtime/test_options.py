@@ -12,7 +12,7 @@ import pytest
 import gender_classifier as gc
 from gender_classifier.gender_cli.arguments import build_parser
 from gender_classifier.gender_cli.sorting import command as sort
-from gender_classifier.gender_cli.sorting.records import SETTINGS
+from gender_classifier.gender_cli.sorting.options import SETTINGS
 from gender_classifier.runtime.errors import OptionError
 from gender_classifier.runtime.options import PARTS, Faces, Limits, Options, flat, from_flat, options_of
 
