@@ -33,7 +33,7 @@ from .inputs import requests, unwrapped
 from .log import logger
 from .network import Network
 from .options import Faces, Options
-from .pipeline import Pipeline, Prepared, Region, batched, ordered_map
+from .pipeline import Pipeline, Prepared, Region, batched, failures, ordered_map
 from .prediction import Person, Prediction, Status
 from .threads import available_cpus
 
@@ -58,7 +58,8 @@ class Classifier:
     """Answers for pictures. Create one with :func:`load` and keep it: loading costs more than a picture does.
 
     One instance may be used from several threads at once, and may be pickled: the process that unpickles it loads the
-    same model with the same options. Do not use one created before ``fork()`` in the child.
+    same model with the same options. So may it be in a child of ``fork()``, which makes a session of
+    its own when it uses it.
 
     Attributes:
         bundle: The opened bundle.
@@ -192,7 +193,7 @@ class Classifier:
             return self.pipeline.prepare(*request)
         except (TypeError, OptionError) as error:
             path = None
-            with suppress(TypeError):
+            with suppress(Exception):
                 path = unwrapped(cast("Picture", request[0]))[1]
             return Prepared(path, failure=ImageError(Status.UNSUPPORTED_FORMAT, str(error)))
         except Exception as error:  # noqa: BLE001 - an object of the caller's own making, which may raise what it likes
@@ -212,7 +213,9 @@ class Classifier:
                 if self.pipeline.wants_faces
                 else "Faces are switched off for this classifier; load it with faces=True."
             )
-        return self.pipeline.faces(self.pipeline.decode(unwrapped(image)[0]))
+        picture = self.pipeline.decode(unwrapped(image)[0])
+        with failures():
+            return self.pipeline.faces(picture)
 
     def views(
         self, image: Picture, people: Sequence[Person], *, eyes: Sequence[Eyes | None] | None = None
@@ -229,24 +232,23 @@ class Classifier:
         """
         pipeline = self.pipeline
         picture = pipeline.decode(unwrapped(image)[0], cut=any(person.box is not None for person in people))
-        # A person does not carry the landmarks; the detector finds the same ones again.
-        found = {region.box: region for region in (() if eyes is not None else pipeline.regions(picture))}
-        regions = [
-            found.get(person.box, Region(person.box, landmarks=pair))
-            for person, pair in zip(people, eyes or [None] * len(people), strict=True)
-        ]
-        return tuple(pipeline.processor.geometry(pipeline.crop(picture, region)) for region in regions)
+        with failures():
+            # A person does not carry the landmarks; the detector finds the same ones again.
+            found = {region.box: region for region in (() if eyes is not None else pipeline.regions(picture))}
+            regions = [
+                found.get(person.box, Region(person.box, landmarks=pair))
+                for person, pair in zip(people, eyes or [None] * len(people), strict=True)
+            ]
+            return tuple(pipeline.processor.geometry(pipeline.crop(picture, region)) for region in regions)
 
     def _classify(self, group: list[Prepared], batch_size: int = DEFAULT_BATCH_SIZE) -> list[Prediction]:
         """Answers for prepared pictures, in their order; a failure of the network is one of its picture alone."""
-        tensors = [one.tensors for one in group if one.tensors is not None]
+        rows = [row for one in group if one.tensors is not None for row in one.tensors]
         regions = [region for one in group for region in one.regions]
         answers: list[Person | ImageError] = []
-        if tensors:
-            stacked = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
-            for start in range(0, len(stacked), batch_size):  # a crowd must not make one huge batch
-                chosen = slice(start, start + batch_size)
-                answers += self._answers(stacked[chosen], regions[chosen])
+        for start in range(0, len(rows), batch_size):  # a crowd must not make one huge batch
+            chosen = slice(start, start + batch_size)
+            answers += self._answers(rows[chosen], regions[chosen])
         results = []
         taken = iter(answers)
         for one in group:
@@ -262,17 +264,16 @@ class Classifier:
                 )
         return results
 
-    def _answers(self, tensors: NDArray[np.float32], regions: Sequence[Region]) -> list[Person | ImageError]:
+    def _answers(self, rows: Sequence[NDArray[np.float32]], regions: Sequence[Region]) -> list[Person | ImageError]:
         """Runs the network and applies the decision rule; where a batch fails, to each of its rows alone."""
         manifest = self.manifest
         try:
-            logits = self.network.logits(tensors)
-            rows = decision.probabilities(logits, manifest.activation, manifest.decision.temperature)
+            logits = self.network.logits(rows[0][np.newaxis] if len(rows) == 1 else np.stack(rows))
+            probabilities = decision.probabilities(logits, manifest.activation, manifest.decision.temperature)
         except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no public base class
-            if len(tensors) > 1:
-                logger.warning("A batch of %d failed and is asked again one by one: %s", len(tensors), error)
-                alone = range(len(tensors))
-                return [self._answers(tensors[row : row + 1], regions[row : row + 1])[0] for row in alone]
+            if len(rows) > 1:
+                logger.warning("A batch of %d failed and is asked again one by one: %s", len(rows), error)
+                return [self._answers([row], [region])[0] for row, region in zip(rows, regions, strict=True)]
             return [ImageError(Status.MODEL_ERROR, f"the model failed on this picture ({first_line(error)}).")]
         return [
             decision.answer(
@@ -285,7 +286,7 @@ class Classifier:
             )
             if np.isfinite(row).all()
             else ImageError(Status.MODEL_ERROR, "the model's answer is not a number.")
-            for row, region in zip(rows, regions, strict=True)
+            for row, region in zip(probabilities, regions, strict=True)
         ]
 
     def __reduce__(self) -> tuple[Any, ...]:

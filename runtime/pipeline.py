@@ -31,10 +31,13 @@ if TYPE_CHECKING:
     from .faces.detector import Detector, Face
     from .inputs import Eyes, Picture
 
-__all__ = ["DEFAULT_MARGIN", "WHOLE", "Pipeline", "Prepared", "Region", "batched", "ordered_map"]
+__all__ = ["DEFAULT_MARGIN", "WHOLE", "Pipeline", "Prepared", "Region", "batched", "failures", "ordered_map"]
 
 DEFAULT_MARGIN = 0.25
 """Margin around a face when faces are asked of a model whose bundle names none."""
+
+NAMELESS = "The picture"
+"""What sentences call a picture without a path."""
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -69,7 +72,7 @@ class Prepared(NamedTuple):
     @property
     def name(self) -> str:
         """What sentences call the picture."""
-        return _NAMELESS if self.path is None else shown(self.path)
+        return NAMELESS if self.path is None else shown(self.path)
 
 
 class Pipeline:
@@ -119,13 +122,13 @@ class Pipeline:
             return Prepared(None, failure=image)
         given = None if boxes is None and eyes is None else given_regions(boxes, eyes)
         content, path = unwrapped(image)
-        name = _NAMELESS if path is None else shown(path)
+        name = NAMELESS if path is None else shown(path)
         try:
             picture = self.decode(content, cut=given is not None)
             size = picture.info.get("full_size", picture.size)
             if given is not None:
                 self._check_boxes(given, size, name)
-            with _failures(name):
+            with failures(name):
                 regions = self.regions(picture) if given is None else given
                 return Prepared(path, size, regions, self.tensors(picture, regions) if regions else None)
         except ImageError as error:
@@ -149,7 +152,7 @@ class Pipeline:
             ImageError: If the picture cannot be used.
         """
         picture = self.decode(image)
-        with _failures(_NAMELESS):
+        with failures():
             return self.processor(picture)
 
     def faces(self, picture: Image.Image) -> tuple[Face, ...]:
@@ -218,17 +221,14 @@ def _given_region(box: Box, eyes: Eyes | None) -> Region:
     return Region((x0, y0, x1, y1), None, points)
 
 
-_NAMELESS = "The picture"
-
-
 @contextmanager
-def _failures(name: str) -> Iterator[None]:
+def failures(name: str = NAMELESS) -> Iterator[None]:
     """Turns what goes wrong between the decoder and the network into an ``ImageError`` that names the picture."""
     try:
         yield
     except ImageError as error:
         sentence = f"{error.message.rstrip('.')}."
-        named = sentence[:1].upper() + sentence[1:] if name == _NAMELESS else f"{name}: {sentence}"
+        named = sentence[:1].upper() + sentence[1:] if name == NAMELESS else f"{name}: {sentence}"
         raise ImageError(error.status, named) from error
     except MemoryError as error:
         raise ImageError(Status.TOO_LARGE, f"{name} needs more memory than there is to be prepared.") from error
@@ -240,9 +240,9 @@ def _failures(name: str) -> Iterator[None]:
 
 def _named(error: ImageError, name: str) -> ImageError:
     """Puts a picture's name into a sentence of the decoder, which was given the bytes alone."""
-    if name == _NAMELESS or not error.message.startswith(f"{_NAMELESS} "):
+    if name == NAMELESS or not error.message.startswith(f"{NAMELESS} "):
         return error
-    return ImageError(error.status, name + error.message.removeprefix(_NAMELESS))
+    return ImageError(error.status, name + error.message.removeprefix(NAMELESS))
 
 
 def _read_processor(bundle: Bundle) -> Processor:

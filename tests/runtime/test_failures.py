@@ -204,3 +204,25 @@ def test_ctrl_c_is_no_result(models, monkeypatch):
                 classifier.predict(Image.new("RGB", (9, 9)))
             with pytest.raises(KeyboardInterrupt):
                 list(classifier.predict_many([Image.new("RGB", (9, 9))] * 3))
+
+
+def test_memory_that_runs_out_when_a_batch_is_put_together(models, monkeypatch):
+    classifier = gc.load(models["nan"])
+    pictures = [np.full((9, 9, 3), (255, 0, 0), np.uint8)] * 3
+    expected = classifier.predict(pictures[0])
+
+    def scarce(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "stack", scarce)
+    assert list(classifier.predict_many(pictures, batch_size=3)) == [expected] * 3
+
+
+def test_a_detector_that_fails_is_an_image_error_of_detect_and_views(home, models, monkeypatch):
+    classifier = gc.load(models["nan"], faces=Faces(red_detector(home / "again.onnx", stride=32)))
+    people = classifier.predict(Image.new("RGB", (64, 64), RED)).people
+    monkeypatch.setattr(classifier.pipeline.detector._session.here, "run", lambda *_: 1 / 0)
+    for call in (classifier.detect, lambda image: classifier.views(image, people)):
+        with pytest.raises(gc.ImageError, match="division by zero") as caught:
+            call(Image.new("RGB", (64, 64), RED))
+        assert caught.value.status is Status.MODEL_ERROR
