@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from gender_classifier.runtime import installing
-from gender_classifier.runtime.installing import install_command
 from support import ROOT, TinyModel, shell, tiny_bundle
 
 
@@ -67,25 +65,6 @@ def test_version_without_a_home_and_without_onnxruntime() -> None:
     done = subprocess.run([*without("onnxruntime"), "--version"], capture_output=True, text=True, env=bare, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[2] in ("onnxruntime not installed", "onnxruntime of an unknown version")
-
-
-def test_install_command_names_the_checkout_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    assert install_command("export") == 'pip install ".[export]"'
-    assert install_command() == "pip install ."
-    monkeypatch.chdir(tmp_path)
-    assert install_command("heif") == f'pip install "{ROOT}[heif]"'
-
-
-def test_install_command_of_an_installed_copy_names_what_the_extra_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installing, "_IS_CHECKOUT", False)
-    monkeypatch.setattr(
-        "importlib.metadata.requires",
-        lambda name: ["numpy>=1.24", 'pillow-heif>=0.16; extra == "heif"', "onnx<2,>=1.16 ; extra == 'export'"],
-    )
-    assert install_command() == 'pip install "numpy>=1.24"'
-    assert install_command("heif") == 'pip install "pillow-heif>=0.16"'
-    assert install_command("export") == 'pip install "onnx<2,>=1.16"'
 
 
 def cpu_seconds(command: list[str]) -> float:

@@ -18,7 +18,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gender_classifier.gender_cli import stdio
-from gender_classifier.runtime.escaping import printable
 from support import ROOT, TinyModel, heed_interrupts, shell, tiny_bundle
 
 
@@ -129,15 +128,6 @@ def test_tables_are_utf8_whatever_the_locale_and_text_is_escaped(encoding, model
 # -- what a terminal is shown ----------------------------------------------------------------------------------------
 
 HOSTILE = "\x1b[2J\u202e\x9b31m\r\n\x07"
-
-
-@given(text=st.text() | st.text(HOSTILE + "\ud800\udcff\\"))
-def test_printable_text_is_one_line_that_steers_nothing(text):
-    shown = printable(text)
-    assert shown.isprintable()
-    assert printable(shown) == shown
-    shown.encode("utf-8")
-    assert shown == text or not text.isprintable()
 
 
 @given(text=st.text(HOSTILE + "ab"))
