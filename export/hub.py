@@ -78,7 +78,7 @@ def push(folder: Path, repository: str, *, private: bool = False) -> str:
         raise ExportError(
             "This machine is not logged in to the Hub. Run `hf auth login`, or set HF_TOKEN, and push again."
         )
-    with hub.sentences(repository, "main"):
+    with hub.sentences(repository, "main", "uploaded"):
         api: Any = client.HfApi(endpoint=hub.endpoint())
         api.create_repo(repository, private=private, exist_ok=True)
         commit = api.upload_folder(

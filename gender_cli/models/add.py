@@ -28,7 +28,7 @@ from ...runtime.errors import (
     VariantNotFoundError,
 )
 
-__all__ = ["Request", "add", "check_name", "progress"]
+__all__ = ["Request", "add", "check_name"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
@@ -75,7 +75,7 @@ class _Hub:
         """Puts files into the stage, under their paths."""
         size = self.repository.size(paths)
         self._say(f"downloading {len(paths)} file{'' if len(paths) == 1 else 's'}, {size / 1e6:.1f} MB")
-        with progress(size) as bar:
+        with _progress(size) as bar:
             self._hub.download(self.repository, paths, stage, advance=bar.update)
 
     def source(self, stage: Path, read: Mapping[str, tuple[Variant, ModelIO]]) -> Source:
@@ -142,14 +142,17 @@ def add(request: Request, say: Callable[[str], None]) -> Bundle:
     with store.publishing(target, replace=False) as stage:
         place: _Place = _Folder(folder, say) if from_folder else _Hub(request.model, request.revision, say)
         make = _take_bundle if MANIFEST_NAME in place.sizes else _make_bundle
-        bundle = make(request, name, place, stage, say)
+        try:
+            bundle = make(request, name, place, stage, say)
+        except BundleError as error:  # the hidden folder is gone by the time this is read
+            raise type(error)(str(error).replace(str(stage), place.where)) from error
         (stage / MANIFEST_NAME).write_text(bundle.manifest.to_json(), encoding="utf-8")
         if isinstance(place, _Hub):
             origin.record(stage, target, place.repository.name, place.repository.commit)
     return Bundle(target, bundle.manifest)
 
 
-def progress(size: int) -> Any:
+def _progress(size: int) -> Any:
     """Returns a progress bar for a download of so many bytes; it is shown on a terminal."""
     from tqdm import tqdm
 
@@ -161,7 +164,7 @@ def check_name(name: str) -> str:
     """Returns a name that a new model may have.
 
     Raises:
-        OptionError: If it is no plain word, or taken.
+        OptionError: If it is not a plain word, or taken.
     """
     if not _NAME.fullmatch(name):
         raise OptionError(f"{name!r} cannot be a model's name (letters, digits, . _ -); choose one with --name.")
@@ -265,7 +268,7 @@ def _run(bundle: Bundle, variant: str, say: Callable[[str], None]) -> None:
     """Runs one variant on two pictures made for the purpose, one by one and together.
 
     Raises:
-        BundleError: If it does not run, or its answers are no numbers, or not one per class.
+        BundleError: If it does not run, or its answers are not numbers, or not one per class.
     """
     import numpy as np
 
@@ -284,7 +287,7 @@ def _run(bundle: Bundle, variant: str, say: Callable[[str], None]) -> None:
     if alone.shape != (1, classes) or together.shape != (2, classes):
         raise BundleError(f"{where} gives {together.shape} for two pictures of {classes} classes.")
     if not np.isfinite(together).all():
-        raise BundleError(f"{where} gives values that are no numbers.")
+        raise BundleError(f"{where} gives values that are not numbers.")
     answer = classifier.predict(_pictures()[0])
     say(f"{variant}: runs; a test picture without a person gave {answer.raw_label!r}, {answer.score:.3f}")
 

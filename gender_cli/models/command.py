@@ -68,10 +68,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_adding(commands: Any) -> None:
-    adding = _command(commands, "add", _add, "add a model whose ONNX files somebody has put on the Hub, or in a folder")
+    adding = _command(commands, "add", _add, "add a model that is on the Hub, or in a folder, as ONNX files")
     adding.description = (
-        "Adds a model in the Hub's ONNX layout (config.json, preprocessor_config.json, onnx/model.onnx), whoever "
-        "exported it. It is checked and run once before it appears; nothing but JSON, text and ONNX files is "
+        "Adds a model in the Hub's ONNX layout (config.json, preprocessor_config.json, onnx/model.onnx). It "
+        "is checked and run once before it appears; nothing but JSON, text and ONNX files is "
         "downloaded. To make such files from a checkpoint: gender-classifier export."
     )
     adding.add_argument("model", metavar="ORG/NAME|DIR", help="repository on the Hub, or a folder")
@@ -80,7 +80,7 @@ def _add_adding(commands: Any) -> None:
     adding.add_argument(
         "--label-map",
         metavar="RAW=female,RAW2=male",
-        help="what the model's own labels mean, where they are no known words",
+        help="what the model's own labels mean, where their words are not known",
     )
     adding.add_argument(
         "--variant",
@@ -168,7 +168,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _remove(arguments: argparse.Namespace) -> int:
     name = arguments.name
     if Path(name).name != name or name in ("", ".", ".."):
-        raise OptionError(f"{name!r} is no model's name; `gender-classifier models list` shows the names.")
+        raise OptionError(f"{name!r} is not the name of a model; `gender-classifier models list` shows the names.")
     path = next((one for one in locate.installed() if one.name == name), None)
     if path is None and name != locate.BUILTIN_NAME:
         raise ModelNotFoundError(f"There is no model {name!r}.")
@@ -186,9 +186,9 @@ def _remove(arguments: argparse.Namespace) -> int:
 
 
 def _agreed(path: Path) -> bool:
-    """Asks on a terminal. Without one nobody can answer, so that only ``--yes`` removes."""
+    """Asks on a terminal. Without one only ``--yes`` removes."""
     if not sys.stdin.isatty():
-        raise OptionError(f"Nobody is here to ask; to remove {path.name} without a question: --yes")
+        raise OptionError(f"There is no terminal to ask on; to remove {path.name} without a question: --yes")
     print(f"Remove {printable(str(path))} with all its files? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 

@@ -141,7 +141,7 @@ def _copy(file: Path, staged: Path) -> dict[str, str]:
     if not place.is_file():
         raise ModelNotFoundError(f"There is no file {place}.")
     if (size := place.stat().st_size) > _LARGEST:
-        raise DetectorError(f"{place} has {size / 1e6:.0f} MB: it is no YuNet face detector, which has less than one.")
+        raise DetectorError(f"{place} has {size / 1e6:.0f} MB: a YuNet face detector has less than one.")
     staged.write_bytes(read_bounded(place, _LARGEST))
     # The name alone: a path could name a person, and is of no use elsewhere.
     return {"kind": "local", "file": place.name}

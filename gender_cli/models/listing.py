@@ -10,6 +10,7 @@ from ...runtime.bundle import locate, resolve
 from ...runtime.bundle.bundle import read_manifest
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.bundle.origin import Origin, origin_of
+from ...runtime.bundle.strict_json import plain
 from ...runtime.errors import ClassifierError, ModelNotFoundError
 from ..words import display
 
@@ -122,22 +123,11 @@ def summary(model: Installed) -> dict[str, Any]:
         "builtin": model.builtin,
         "default": model.default,
         "bytes": model.size,
-        "source": None if manifest is None else _source(manifest),
+        "source": None if manifest is None else plain(manifest.source),
         "added_from": None if model.origin is None else f"{model.origin.repository}@{model.origin.revision}",
         "variants": [] if manifest is None else list(manifest.variants),
         "default_variant": None if manifest is None else manifest.default_variant,
         "problem": model.problem,
-    }
-
-
-def _source(manifest: Manifest) -> dict[str, Any]:
-    source = manifest.source
-    return {
-        "kind": source.kind,
-        "repository": source.repository,
-        "revision": source.revision,
-        "digest": source.digest,
-        "license": source.license,
     }
 
 

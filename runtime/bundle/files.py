@@ -136,8 +136,8 @@ def _names_external_data(content: bytes) -> bool:
     """Whether a part of an ONNX file has the key of ``TensorProto.external_data`` that names another file.
 
     In protobuf the key stands behind its length, 8, whose last byte is 8, or 0 where it was written longer than need
-    be. onnxruntime itself is no guard: from bytes it looks for the other file in the current folder, and up to 1.23 it
-    follows absolute paths and addresses in memory.
+    be. onnxruntime does not guard against it: given bytes it looks for the other file in the current folder, and up to
+    1.23 it follows absolute paths and addresses in memory.
     """
     at = content.find(_EXTERNAL)
     while at >= 0:

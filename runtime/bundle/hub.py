@@ -210,12 +210,13 @@ def client() -> Any:
 
 
 @contextmanager
-def sentences(name: str, revision: str) -> Iterator[None]:
+def sentences(name: str, revision: str, done: str = "downloaded") -> Iterator[None]:
     """Turns what the Hub's client and everything beneath it raise into sentences.
 
     Args:
         name: The repository that is asked for.
         revision: At which revision.
+        done: What was to be done.
 
     Raises:
         HubError: Instead of any other exception.
@@ -225,7 +226,7 @@ def sentences(name: str, revision: str) -> Iterator[None]:
     except HubError:
         raise
     except Exception as error:
-        raise HubError(sentence(error, name, revision, _endpoint_as_set())) from error
+        raise HubError(sentence(error, name, revision, _endpoint_as_set(), done)) from error
 
 
 def _remote_file(sibling: Mapping[str, Any]) -> RemoteFile:
@@ -277,10 +278,6 @@ def _fetch(repository: Repository, remote: RemoteFile, file: Path, advance: Call
                 time.sleep(_PAUSE_S * attempt)
             else:
                 break
-    _check(remote, file, where)
-
-
-def _check(remote: RemoteFile, file: Path, where: str) -> None:
     if file.stat().st_size != remote.size or remote.sha256 not in (None, sha256_of(file)):
         raise HubError(f"{where} did not arrive as the Hub describes it. Try again.")
 
@@ -318,7 +315,7 @@ def _get(url: str, start: int, deadline: float) -> Iterator[int | bytes]:
                     if abandoned.is_set():
                         return
             put(None)
-        except Exception as error:  # noqa: BLE001 - raised again below, by whoever waits for the pieces
+        except Exception as error:  # noqa: BLE001 - raised again where the pieces are taken
             put(error)
 
     threading.Thread(target=run, name="hub", daemon=True).start()

@@ -23,7 +23,7 @@ class Refused(Exception):  # noqa: N818 - it is the server's answer
         self.headers = headers
 
 
-def sentence(error: BaseException, name: str, revision: str, endpoint: str) -> str:
+def sentence(error: BaseException, name: str, revision: str, endpoint: str, done: str = "downloaded") -> str:
     """Returns what a person should know of an exception.
 
     Args:
@@ -31,6 +31,7 @@ def sentence(error: BaseException, name: str, revision: str, endpoint: str) -> s
         name: The repository that was asked for.
         revision: At which revision.
         endpoint: The Hub's address.
+        done: What was to be done.
     """
     refused = _refused(error)
     if refused is not None:
@@ -38,13 +39,13 @@ def sentence(error: BaseException, name: str, revision: str, endpoint: str) -> s
     chain = list(_chain(error))
     kinds = " ".join(type(one).__name__ for one in chain)
     if "OfflineMode" in kinds:
-        return f"{name} cannot be downloaded: HF_HUB_OFFLINE is set."
+        return f"{name} cannot be {done}: HF_HUB_OFFLINE is set."
     if any(isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT) for one in chain):
-        return f"The disk is full: {name} could not be downloaded. Make room and try again."
+        return f"The disk is full: {name} could not be {done}. Make room and try again."
     why = _network(chain, kinds, endpoint)
     if why is None and isinstance(error, (ImportError, ValueError)):  # HF_HUB_DOWNLOAD_TIMEOUT=soon, say
         why = f"{_line(error)} Check the environment variables that begin with HF_."
-    return f"{name} could not be downloaded: {why or _line(error)}"
+    return f"{name} could not be {done}: {why or _line(error)}"
 
 
 def _refused(error: BaseException) -> Refused | None:

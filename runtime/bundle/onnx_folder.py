@@ -108,7 +108,7 @@ def describe(folder: Path, name: str, label_map: Mapping[str, str] | None = None
         label_map: ``female`` or ``male`` by the model's own label, for words that are not known.
 
     Raises:
-        UnsupportedHeadError: If the model is no classifier of women and men.
+        UnsupportedHeadError: If the model is not a classifier of women and men.
         UnsupportedProcessorError: If its processor is not known.
         BundleError: If a file is missing or broken.
     """
@@ -140,7 +140,7 @@ def make_manifest(
     framing: Framing | None = None,
     notes: tuple[str, ...] = (),
 ) -> Manifest:
-    """Puts together what ``bundle.json`` says about a model that somebody else exported.
+    """Puts together what ``bundle.json`` says about a model that another program exported.
 
     Args:
         folder: Where its files are.
@@ -248,7 +248,7 @@ def _architecture(config: dict[str, Any], name: str) -> Architecture:
 
 
 def _refuse_age_head(name: str, labels: tuple[Label, ...]) -> None:
-    """Refuses a model called "age and gender" whose labels are no gender words: its outputs are no two classes.
+    """Refuses a model called "age and gender" whose labels are not gender words: its outputs are not two classes.
 
     A map of its labels does not help: softmax over an age in years and a share means nothing. Files in the wild call
     such a head ``LABEL_0`` and ``LABEL_1``.

@@ -179,6 +179,10 @@ def test_push(server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert sha in address
     assert uploaded == files
     assert server.repositories["org/new"].private
+    with monkeypatch.context() as unplugged:
+        unplugged.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+        with pytest.raises(HubError, match=r"org/new could not be uploaded: http.* cannot be reached"):
+            hub.push(bundle, "org/new")
     (bundle / "bundle.json").write_bytes(b'{"again": 1}')
     hub.push(bundle, "org/new")  # an existing repository takes another commit
     assert server.repositories["org/new"].commits[-1][1]["bundle.json"] == b'{"again": 1}'

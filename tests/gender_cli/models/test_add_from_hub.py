@@ -253,6 +253,7 @@ class TestBundles:
         code, _, err = run("models", "add", "org/ours")
         assert code == 1
         assert name in err
+        assert ".new-" not in err
         assert left_in(models) == []
 
     def test_a_file_that_is_not_there(self, models, bundle, hub, run):
