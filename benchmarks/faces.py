@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gender_classifier import runtime
 from gender_classifier.runtime.decode.decode import decode
-from gender_classifier.runtime.faces.crop import crop_face, crop_square
+from gender_classifier.runtime.faces.crop import crop_box, crop_square
 from gender_classifier.runtime.faces.detector import DEFAULT_DETECT_SIZE, Detector, Face
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ def answer_all(folder: Path, model: runtime.Classifier, detector: Detector, turn
         views = {"whole picture": image}
         if faces := detector.detect(image):
             views[PLAIN] = crop_square(image, faces[0].box, margin)
-            views[LEVEL] = crop_face(image, faces[0].box, margin, faces[0].landmarks)
+            views[LEVEL] = crop_box(image, faces[0].box, margin, faces[0].landmarks)
         logits = model.network.logits(np.stack([model.pipeline.processor(view) for view in views.values()]))
         words = [model.manifest.labels[index].meaning for index in logits.argmax(axis=1)]
         answers: dict[str, str | None] = dict.fromkeys(("whole picture", PLAIN, LEVEL))
@@ -330,7 +330,7 @@ def measure(arguments: argparse.Namespace) -> None:
             if faces:
                 model.network.logits(
                     np.stack(
-                        [model.pipeline.processor(crop_face(image, face.box, margin, face.landmarks)) for face in faces]
+                        [model.pipeline.processor(crop_box(image, face.box, margin, face.landmarks)) for face in faces]
                     )
                 )
             clock.append(time.thread_time())

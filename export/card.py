@@ -61,12 +61,6 @@ def variants_table(manifest: Manifest) -> str:
 
 
 def _section(manifest: Manifest) -> str:
-    framing = manifest.framing
-    seen = (
-        f"a face, cut out as a square with a margin of {framing.margin:g} of its longer side on each side"
-        if framing.kind == "face"
-        else "the whole picture"
-    )
     labels = ", ".join(f"`{label.raw}` = {label.meaning}" for label in manifest.labels)
     rule = manifest.decision
     thresholds = ", ".join(f"{meaning} from {value:g}" for meaning, value in rule.thresholds.items())
@@ -79,7 +73,7 @@ def _section(manifest: Manifest) -> str:
         f"- Network: {manifest.architecture.class_name}, {_count(manifest.architecture.parameters)}, input "
         f"{manifest.io.channels} x {manifest.io.height} x {manifest.io.width}, processor "
         f"{manifest.processor.reference}.",
-        f"- Classes, in order: {labels}. It looks at {seen}.",
+        f"- Classes, in order: {labels}. It looks at {manifest.framing.describe()}.",
         f"- {decided}{f' Chosen on: {rule.provenance}' if rule.provenance else ''}",
         "",
         "Each variant was compared with the original in PyTorch, from picture file to probabilities:",

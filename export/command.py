@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..runtime.bundle.manifest import Framing
 from ..runtime.errors import ClassifierError, OptionError
 from ..runtime.escaping import printable
 from ..runtime.installing import install_command
@@ -43,10 +44,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--name", help="name of the bundle (default: the model's own)")
     parser.add_argument(
-        "--framing", choices=("face", "image"),
-        help="what the model expects: face crops or whole pictures (default: what is known of the model, else image)",
+        "--framing", choices=("eyes", "box", "image"),
+        help="what the model was trained on: faces with level eyes, squares around a face box, whole pictures "
+        "(default: what is known of the model, else image)",
     )  # fmt: skip
-    parser.add_argument("--margin", type=float, help="margin around the face, with --framing face (default: 0.25)")
+    parser.add_argument("--margin", type=float, help="with eyes or box: share added around a face box (default: 0.25)")
+    parser.add_argument("--eye-distance", type=float, help="with eyes: their distance, of the side (default: 0.3)")
+    parser.add_argument("--eye-line", type=float, help="with eyes: height from the top, of the side (default: 0.4)")
     parser.add_argument(
         "--label-map",
         metavar="RAW=female,RAW2=male",
@@ -117,6 +121,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _framing(given: argparse.Namespace) -> Framing | None:
+    numbers = {"margin": given.margin, "eye_distance": given.eye_distance, "eye_line": given.eye_line}
+    if given.framing is not None:
+        return Framing.of(given.framing, **numbers)
+    if any(value is not None for value in numbers.values()):
+        raise OptionError("--margin, --eye-distance and --eye-line need --framing.")
+    return None
+
+
 def _run(given: argparse.Namespace) -> None:
     import huggingface_hub  # noqa: F401 - the Hub client alone would name the extra [hub], of too little use here
 
@@ -127,8 +140,7 @@ def _run(given: argparse.Namespace) -> None:
         revision=given.revision,
         output=given.output,
         name=given.name,
-        framing=given.framing,
-        margin=given.margin,
+        framing=_framing(given),
         label_map=parse_label_map(given.label_map) if given.label_map else None,
         variants=tuple(part.strip() for part in given.variants.split(",") if part.strip()),
         default_variant=given.default_variant,

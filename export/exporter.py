@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..runtime.bundle import locate, origin
 from ..runtime.bundle.manifest import Architecture, Framing, Manifest, ModelIO, ProcessorRecord
@@ -33,7 +33,7 @@ __all__ = ["VARIANTS", "ExportOptions", "export_model"]
 VARIANTS = ("int8", "q4")
 """The quantised variants that can be asked for; fp32 is always made."""
 
-_KNOWN_FRAMING = {DEFAULT_MODEL: Framing("face", 0.25)}
+_KNOWN_FRAMING = {DEFAULT_MODEL: Framing("box", 0.25)}
 """FairFace pictures are face crops with a padding of 0.25 (its README), and the model was trained on them."""
 
 _PACKAGES = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "numpy", "Pillow")
@@ -48,8 +48,7 @@ class ExportOptions:
         revision: For a Hub model: 40 hex digits, a branch or a tag; ``main`` unless given.
         output: Folder that holds bundles by name; the first of ``runtime.locate.search_path()`` unless given.
         name: The bundle's name; the model's own unless given.
-        framing: ``face``, ``image``, or ``None``: what is known of the model, else the whole image.
-        margin: Margin around the face, see ``runtime.framing``; 0.25 unless given.
+        framing: What the model was trained to see; ``None``: what is known of the model, else the whole image.
         label_map: Meaning by the model's own label, for labels that are not in the table.
         variants: Quantised variants to try.
         pictures: Folder of pictures to verify on, instead of the drawn ones.
@@ -62,8 +61,7 @@ class ExportOptions:
     revision: str | None = None
     output: Path | None = None
     name: str | None = None
-    framing: Literal["face", "image"] | None = None
-    margin: float | None = None
+    framing: Framing | None = None
     label_map: Mapping[str, str] | None = None
     variants: tuple[str, ...] = VARIANTS
     pictures: Path | None = None
@@ -80,8 +78,6 @@ class ExportOptions:
             raise OptionError(f"the default variant {self.default_variant!r} is not among those made")
         if self.name is not None and not _NAME.fullmatch(self.name):
             raise OptionError(f"{self.name!r} cannot name a bundle; letters, digits, dots, dashes and underscores can")
-        if self.margin is not None and self.framing != "face":
-            raise OptionError("a margin belongs to the framing face")
 
 
 def export_model(model: str | Path = DEFAULT_MODEL, options: ExportOptions | None = None, **named: Any) -> Path:
@@ -156,15 +152,8 @@ def _draft(checkpoint: Checkpoint, name: str, options: ExportOptions) -> _Draft:
                 f"The image processor {processor.reference} makes inputs whose size depends on the picture, as it is "
                 "configured; a bundle has one fixed size. Set do_center_crop, or a size with height and width."
             )
-        return _Draft(name, labels, activation, _framing(checkpoint, options), processor, height, width)
-
-
-def _framing(checkpoint: Checkpoint, options: ExportOptions) -> Framing:
-    if options.framing == "face":
-        return Framing("face", 0.25 if options.margin is None else options.margin)
-    if options.framing == "image":
-        return Framing("image")
-    return _KNOWN_FRAMING.get(checkpoint.source.repository, Framing("image"))
+        framing = options.framing or _KNOWN_FRAMING.get(checkpoint.source.repository, Framing("image"))
+        return _Draft(name, labels, activation, framing, processor, height, width)
 
 
 def _build(checkpoint: Checkpoint, draft: _Draft, stage: Path, options: ExportOptions) -> Manifest:

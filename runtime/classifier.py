@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
     from .bundle.manifest import Manifest
     from .faces.detector import Face
-    from .inputs import Eyes, Picture, Request
-    from .prediction import Box
+    from .inputs import Picture, Request
+    from .prediction import Box, Eyes
 
 __all__ = ["DEFAULT_BATCH_SIZE", "Classifier", "Options", "load"]
 
@@ -217,28 +217,20 @@ class Classifier:
         with failures():
             return self.pipeline.faces(picture)
 
-    def views(
-        self, image: Picture, people: Sequence[Person], *, eyes: Sequence[Eyes | None] | None = None
-    ) -> tuple[Image.Image, ...]:
+    def views(self, image: Picture, people: Sequence[Person]) -> tuple[Image.Image, ...]:
         """Returns what the network looked at for each person of a prediction: RGB, at the network's input size.
 
         Args:
             image: The picture the prediction is about, given as :meth:`predict` got it.
             people: ``prediction.people``, or some of them.
-            eyes: Those of each person, where :meth:`predict` was given them.
 
         Raises:
             ImageError: If the picture cannot be used (any more).
         """
         pipeline = self.pipeline
         picture = pipeline.decode(unwrapped(image)[0], cut=any(person.box is not None for person in people))
+        regions = (Region(person.box, landmarks=person.eyes) for person in people)
         with failures():
-            # A person does not carry the landmarks; the detector finds the same ones again.
-            found = {region.box: region for region in (() if eyes is not None else pipeline.regions(picture))}
-            regions = [
-                found.get(person.box, Region(person.box, landmarks=pair))
-                for person, pair in zip(people, eyes or [None] * len(people), strict=True)
-            ]
             return tuple(pipeline.processor.geometry(pipeline.crop(picture, region)) for region in regions)
 
     def _classify(self, group: list[Prepared], batch_size: int = DEFAULT_BATCH_SIZE) -> list[Prediction]:
@@ -283,6 +275,7 @@ class Classifier:
                 threshold=self.options.threshold,
                 box=region.box,
                 detection_score=region.score,
+                eyes=region.eyes,
             )
             if np.isfinite(row).all()
             else ImageError(Status.MODEL_ERROR, "the model's answer is not a number.")

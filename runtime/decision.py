@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .prediction import UNCERTAIN, Box, Person
+from .prediction import UNCERTAIN, Box, Eyes, Person
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,6 +49,7 @@ def answer(
     threshold: float | None = None,
     box: Box | None = None,
     detection_score: float | None = None,
+    eyes: Eyes | None = None,
 ) -> Person:
     """Turns one row of probabilities into an answer.
 
@@ -62,6 +63,7 @@ def answer(
         threshold: Overrides the bundle's thresholds; in [0, 1].
         box: The face, or ``None`` for the whole picture.
         detection_score: The detector's score, or ``None``.
+        eyes: By which the face was framed, or ``None``.
     """
     best = int(row.argmax())
     label = labels[best]
@@ -74,6 +76,7 @@ def answer(
         score=score,
         probabilities={each.meaning: float(value) for each, value in zip(labels, row, strict=True)},
         raw_label=label.raw,
+        eyes=eyes,
     )
 
 

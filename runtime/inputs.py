@@ -16,13 +16,10 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from .decode.decode import ImageInput
-    from .prediction import Box
+    from .prediction import Box, Eyes
 
     Picture: TypeAlias = ImageInput | Buffer | Mapping[str, Any] | "ArrowValue"
     """What :meth:`Classifier.predict` takes: see there."""
-
-    Eyes: TypeAlias = tuple[tuple[float, float], tuple[float, float]]
-    """``(x, y)`` of a person's right eye, then of the left one, in pixels of the upright picture."""
 
     Request: TypeAlias = tuple[Picture | ImageError, Sequence[Box] | None, Sequence[Eyes | None] | None]
 

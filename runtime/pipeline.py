@@ -14,7 +14,7 @@ import numpy as np
 from .decode.decode import decode
 from .decode.opening import shown
 from .errors import DetectorNotFoundError, ImageError, OptionError, UnsupportedProcessorError, first_line
-from .faces.crop import crop_face, square_around
+from .faces.crop import DEFAULT_MARGIN, crop_face, square_around, usable_eyes
 from .inputs import EYES_ALONE, unwrapped
 from .options import Faces, Options
 from .prediction import Box, Status
@@ -29,12 +29,10 @@ if TYPE_CHECKING:
     from .bundle.bundle import Bundle
     from .decode.decode import ImageInput
     from .faces.detector import Detector, Face
-    from .inputs import Eyes, Picture
+    from .inputs import Picture
+    from .prediction import Eyes
 
-__all__ = ["DEFAULT_MARGIN", "WHOLE", "Pipeline", "Prepared", "Region", "batched", "failures", "ordered_map"]
-
-DEFAULT_MARGIN = 0.25
-"""Margin around a face when faces are asked of a model whose bundle names none."""
+__all__ = ["WHOLE", "Pipeline", "Prepared", "Region", "batched", "failures", "ordered_map"]
 
 NAMELESS = "The picture"
 """What sentences call a picture without a path."""
@@ -55,6 +53,11 @@ class Region(NamedTuple):
     box: Box | None = None
     score: float | None = None
     landmarks: tuple[tuple[float, float], ...] | None = None
+
+    @property
+    def eyes(self) -> Eyes | None:
+        """The two eyes where they are known and can be those of this face, else ``None``: then the box frames it."""
+        return None if self.box is None else usable_eyes(self.box, self.landmarks)
 
 
 WHOLE = Region()
@@ -81,7 +84,7 @@ class Pipeline:
     Attributes:
         processor: Turns an upright RGB picture into the network's input.
         detector: Finds the faces; ``None`` where whole pictures are classified.
-        margin: Share of a face's longer side that is added around it on each side.
+        framing: What the network was trained to see of a face.
         wants_faces: Whether faces are to be looked for; without a detector they are not.
     """
 
@@ -94,12 +97,14 @@ class Pipeline:
             DetectorError: If the detector cannot be used.
             OptionError: If one of its settings cannot be used.
         """
-        framing = bundle.manifest.framing
+        self.framing = bundle.manifest.framing
         self.processor = _read_processor(bundle)
-        self.wants_faces = framing.kind == "face" if options.faces is None else options.faces is not False
+        self.wants_faces = self.framing.wants_faces if options.faces is None else options.faces is not False
         self._exact = options.exact
         self._limits = options.limits
-        self.margin = DEFAULT_MARGIN if framing.margin is None else framing.margin
+        io = bundle.manifest.io
+        # An eyes crop is made at the size that the processor scales to, which then has nothing left to scale.
+        self._side = max(self.processor.decode_target or (io.width, io.height))
         self._faces = options.faces if isinstance(options.faces, Faces) else Faces()
         self.detector = _load_detector(self._faces, required=bool(options.faces)) if self.wants_faces else None
 
@@ -172,7 +177,7 @@ class Pipeline:
         """Returns the part of a picture that stands for one region, as the model was trained to see it."""
         if region.box is None:
             return picture
-        return crop_face(picture, region.box, self.margin, region.landmarks)
+        return crop_face(picture, self.framing, self._side, region.box, region.eyes)
 
     def tensors(self, picture: Image.Image, regions: Sequence[Region]) -> NDArray[np.float32]:
         """Returns the network's input for each region, float32 (regions, 3, H, W)."""
@@ -185,8 +190,13 @@ class Pipeline:
             x0, y0, x1, y1 = box = cast("Box", region.box)
             if x0 >= size[0] or y0 >= size[1] or x1 <= 0 or y1 <= 0:
                 raise OptionError(f"{name} has {size[0]}x{size[1]} pixels; the box {box} lies outside of it.")
-            left, _, right, _ = square_around(box, self.margin)
-            if (right - left) ** 2 > self._limits.max_pixels:
+            left, _, right, _ = square_around(
+                box, DEFAULT_MARGIN if self.framing.margin is None else self.framing.margin
+            )
+            side = float(right - left)
+            if region.eyes is not None and self.framing.eye_distance is not None:  # turned: the square around it
+                side = max(side, math.dist(*region.eyes) / self.framing.eye_distance * math.sqrt(2))
+            if side**2 > self._limits.max_pixels:
                 most = f"{self._limits.max_pixels:,}"
                 raise ImageError(Status.TOO_LARGE, f"{name}: the box {box} has more pixels than the limit of {most}.")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
 
-__all__ = ["MIXED", "UNCERTAIN", "Box", "Main", "Person", "Prediction", "Status"]
+__all__ = ["MIXED", "UNCERTAIN", "Box", "Eyes", "Main", "Person", "Prediction", "Status"]
 
 UNCERTAIN = "uncertain"
 """The label shown when no class reaches its threshold."""
@@ -19,6 +19,9 @@ Main = Literal["largest", "central"]
 
 Box = tuple[float, float, float, float]
 """``(x0, y0, x1, y1)`` in pixels of the upright picture; ``x1`` and ``y1`` are exclusive."""
+
+Eyes = tuple[tuple[float, float], tuple[float, float]]
+"""``(x, y)`` of the person's right eye, then of the left one, in pixels of the upright picture."""
 
 
 class Status(str, Enum):
@@ -60,6 +63,8 @@ class Person:
         score: Calibrated probability, in [0, 1], of the most probable class (also when the answer is ``uncertain``).
         probabilities: Calibrated probability of every class, by meaning, in the model's own order.
         raw_label: The most probable class, in the model's own words, threshold or not.
+        eyes: The eyes by which the face was framed. ``None`` where the box framed it: no eyes were given, or those that
+            the detector saw cannot be those of this face. ``None`` for a whole-picture prediction too.
     """
 
     box: Box | None
@@ -68,6 +73,7 @@ class Person:
     score: float
     probabilities: dict[str, float]
     raw_label: str
+    eyes: Eyes | None = None
 
     def asdict(self) -> dict[str, Any]:
         """Returns plain JSON types."""
@@ -78,6 +84,7 @@ class Person:
             "score": self.score,
             "probabilities": dict(self.probabilities),
             "raw_label": self.raw_label,
+            "eyes": None if self.eyes is None else [list(point) for point in self.eyes],
         }
 
 

@@ -91,11 +91,12 @@ def _add_adding(commands: Any) -> None:
     )
     adding.add_argument(
         "--framing",
-        choices=("image", "face"),
-        help="what the model was trained on: whole pictures, or faces cut out (default: its bundle.json, else image)",
+        choices=("eyes", "box", "image"),
+        help="what the model was trained on: faces with level eyes, squares around a face box, whole pictures "
+        "(default: its bundle.json, else image)",
     )
     adding.add_argument(
-        "--margin", type=float, metavar="M", help="with --framing face: share added around a face box (default: 0.25)"
+        "--margin", type=float, metavar="M", help="with eyes or box: share added around a face box (default: 0.25)"
     )
 
 
@@ -194,12 +195,9 @@ def _agreed(path: Path) -> bool:
 
 
 def _add(arguments: argparse.Namespace) -> int:
-    if arguments.margin is not None and arguments.framing != "face":
-        raise OptionError("--margin belongs to --framing face.")
-    margin = 0.25 if arguments.margin is None else arguments.margin
-    if not 0 <= margin <= 5:
-        raise OptionError(f"--margin is {margin}; it must be from 0 to 5.")
-    framings = {None: None, "image": Framing("image"), "face": Framing("face", margin)}
+    if arguments.margin is not None and arguments.framing is None:
+        raise OptionError("--margin needs --framing.")
+    framing = Framing.of(arguments.framing, margin=arguments.margin) if arguments.framing else None
     from . import add
 
     request = add.Request(
@@ -208,7 +206,7 @@ def _add(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         label_map=labels.parse_label_map(arguments.label_map) if arguments.label_map else {},
         variants=tuple(dict.fromkeys(arguments.variant)),
-        framing=framings[arguments.framing],
+        framing=framing,
     )
     bundle = add.add(request, say)
     name = bundle.manifest.name

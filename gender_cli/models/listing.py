@@ -158,7 +158,6 @@ def card(model: Installed, manifest: Manifest) -> list[str]:
     source = manifest.source
     marks = [word for word, true in (("built-in", model.builtin), ("used by default", model.default)) if true]
     labels = "; ".join(f"{label.raw!r} means {display(label.meaning)}" for label in manifest.labels)
-    framing = manifest.framing
     decision = manifest.decision
     thresholds = ", ".join(f"{display(key)} {value:g}" for key, value in decision.thresholds.items())
     facts = [
@@ -171,10 +170,7 @@ def card(model: Installed, manifest: Manifest) -> list[str]:
         ("licence", source.license or "none stated"),
         ("network", _network(manifest)),
         ("labels", f"{labels} ({manifest.activation})"),
-        (
-            "looks at",
-            "the whole picture" if framing.kind == "image" else f"faces, cut out with a margin of {framing.margin:g}",
-        ),
+        ("looks at", manifest.framing.describe()),
         ("input", f"{manifest.io.width} x {manifest.io.height} pixels, {manifest.processor.reference}"),
         (
             "decision",

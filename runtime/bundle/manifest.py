@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from ..errors import ManifestError
+from ..errors import ManifestError, OptionError
 from .strict_json import JSONFormatError, build, excerpt, parse, plain
 
 __all__ = [
@@ -31,7 +31,8 @@ __all__ = [
     "Variant",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 1 had no ``eyes`` framing and called ``box`` framing ``face``; it is read as well."""
 MANIFEST_NAME = "bundle.json"
 MAX_EDGE = 8192
 """Pixels; as large as a processor's configuration may ask for, and beyond any classifier."""
@@ -107,21 +108,77 @@ class Label:
 
 @dataclass(frozen=True)
 class Framing:
-    """What the classifier wants to see: a ``face`` cropped with a margin, or the whole ``image``.
+    """What the classifier wants to see; :mod:`gender_classifier.runtime.faces.crop` cuts it out.
 
     Attributes:
-        kind: ``face`` or ``image``.
-        margin: Share of the face box's longer side added on each side (``face`` only), see ``runtime.framing``.
+        kind: A face whose eyes lie level at fixed places (``eyes``), the square around a face ``box``, or the whole
+            ``image``.
+        margin: Share of the face box's longer side added on each side: for ``box``, and for ``eyes`` where the eyes are
+            not known.
+        eye_distance: Distance of the eyes as a share of the square's side (``eyes`` only).
+        eye_line: Height of the eyes from the top of the square as a share of its side (``eyes`` only).
     """
 
-    kind: Literal["face", "image"]
+    kind: Literal["eyes", "box", "image"]
     margin: float | None = None
+    eye_distance: float | None = None
+    eye_line: float | None = None
 
     def __post_init__(self) -> None:
-        if self.kind == "face":
-            _require(self.margin is not None and 0 <= self.margin <= 5, "face framing needs a margin from 0 to 5")
-        else:
+        if self.kind == "image":
             _require(self.margin is None, "image framing has no margin")
+        else:
+            known = self.margin is not None and 0 <= self.margin <= 5
+            _require(known, f"{self.kind} framing needs a margin from 0 to 5")
+        for name in ("eye_distance", "eye_line"):
+            value = getattr(self, name)
+            if self.kind == "eyes":
+                _require(value is not None and 0.02 <= value <= 0.98, f"eyes framing needs an {name} from 0.02 to 0.98")
+            else:
+                _require(value is None, f"{self.kind} framing has no {name}")
+
+    @classmethod
+    def of(
+        cls,
+        kind: Literal["eyes", "box", "image"],
+        *,
+        margin: float | None = None,
+        eye_distance: float | None = None,
+        eye_line: float | None = None,
+    ) -> Framing:
+        """Makes a framing from what a user said, with the built-in model's numbers for what was left out.
+
+        Raises:
+            OptionError: If a number is out of range or does not belong to this kind.
+        """
+        if kind == "eyes":
+            eye_distance = 0.3 if eye_distance is None else eye_distance
+            eye_line = 0.4 if eye_line is None else eye_line
+            # The square around a frontal face's box that is as large as the one its eyes give (docs/faces.md).
+            margin = 0.065 if margin is None else margin
+        elif kind == "box":
+            margin = 0.25 if margin is None else margin
+        try:
+            return cls(kind, margin, eye_distance, eye_line)
+        except ManifestError as error:
+            raise OptionError(f"{error}") from error
+
+    def describe(self) -> str:
+        """Says in words what the classifier looks at."""
+        if self.kind == "image":
+            return "the whole picture"
+        box = f"the square around a face with a margin of {self.margin:g} of its box's longer side on each side"
+        if self.kind == "box":
+            return box
+        return (
+            f"a face whose eyes lie level, {self.eye_distance:g} of the side apart and {self.eye_line:g} from the top; "
+            f"where they are not known, {box}"
+        )
+
+    @property
+    def wants_faces(self) -> bool:
+        """Whether the classifier looks at one face at a time."""
+        return self.kind != "image"
 
 
 @dataclass(frozen=True)
@@ -297,13 +354,23 @@ class Manifest:
             ManifestError: If it is not a JSON object of this format; the message names the field.
         """
         try:
-            data = parse(text)
+            data = _as_version_2(parse(text))
             if isinstance(data, dict) and data.get("format_version") != FORMAT_VERSION:
                 # Said first: a newer format will have unknown fields too, and this is the reason for them.
                 raise ManifestError(_other_version(data.get("format_version")))
             return build(cls, data)
         except JSONFormatError as error:
             raise ManifestError(str(error)) from error
+
+
+def _as_version_2(data: Any) -> Any:
+    """Returns a manifest of version 1 in the words of version 2; anything else as it is."""
+    if not isinstance(data, dict) or data.get("format_version") != 1 or isinstance(data["format_version"], bool):
+        return data
+    framing = data.get("framing")
+    if isinstance(framing, dict) and framing.get("kind") == "face":
+        framing = {**framing, "kind": "box"}
+    return {**data, "format_version": FORMAT_VERSION, "framing": framing}
 
 
 def _check_inside(path: str) -> None:
@@ -316,4 +383,4 @@ def _check_inside(path: str) -> None:
 
 
 def _other_version(version: object) -> str:
-    return f"format_version is {excerpt(version)}; this version of the package reads {FORMAT_VERSION}"
+    return f"format_version is {excerpt(version)}; this version of the package reads 1 and {FORMAT_VERSION}"

@@ -43,7 +43,7 @@ def test_export_from_the_command_line(
 ) -> None:
     code = main(
         [str(vit_checkpoint), "--output", str(tmp_path), "--name", "m", "--pictures", str(few_pictures),
-         "--variants", "", "--framing", "face", "--margin", "0.3"]
+         "--variants", "", "--framing", "box", "--margin", "0.3"]
     )  # fmt: skip
     captured = capfd.readouterr()
     assert code == 0, captured.err
@@ -59,7 +59,7 @@ def test_export_from_the_command_line(
         (["x/y", "--label-map", "cat"], 2, "label map"),
         (["x/y", "--variants", "fp16"], 2, "fp16"),
         (["x/y", "--name", "a/b"], 2, "cannot name a bundle"),
-        (["x/y", "--margin", "0.2"], 2, "framing face"),
+        (["x/y", "--margin", "0.2"], 2, "need --framing"),
     ],
 )
 def test_failures_are_sentences(

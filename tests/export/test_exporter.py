@@ -18,6 +18,7 @@ import pytest
 from gender_classifier.export import VariantLimits, export_model
 from gender_classifier.export.errors import CheckpointError, ParityError, UnsupportedArchitectureError
 from gender_classifier.runtime.bundle.bundle import Bundle
+from gender_classifier.runtime.bundle.manifest import Framing
 from gender_classifier.runtime.classifier import Classifier, Options
 from gender_classifier.runtime.errors import OptionError, UnsupportedHeadError, UnsupportedProcessorError
 from support.tiny_models import make_checkpoint
@@ -123,13 +124,13 @@ def test_decision_card_and_framing_come_from_the_checkpoint(
     rule = {"temperature": 1.5, "thresholds": {"female": 0.8, "male": 0.7}, "provenance": "12 pictures"}
     (folder / "decision.json").write_text(json.dumps(rule))
     (folder / "model_card.md").write_text("---\nlicense: mit\n---\n\n# My model\n\nTrained at home.\n")
-    bundle = export(folder, tmp_path, few_pictures, framing="face", margin=0.4)
+    bundle = export(folder, tmp_path, few_pictures, framing=Framing("box", 0.4))
     manifest = Bundle.open(bundle).manifest
     assert manifest.decision.temperature == 1.5
     assert manifest.decision.thresholds == {"female": 0.8, "male": 0.7}
     assert manifest.decision.provenance == "12 pictures"
     assert manifest.source.license == "mit"
-    assert manifest.framing.kind == "face"
+    assert manifest.framing.kind == "box"
     assert manifest.framing.margin == 0.4
     card = (bundle / "README.md").read_text()
     assert card.startswith("---\nlicense: mit\n---\n\n# My model\n")
@@ -480,7 +481,7 @@ def test_a_full_disk_is_said_as_such(
 
 
 @pytest.mark.parametrize(
-    "named", [{"name": "../x"}, {"name": ""}, {"name": ".x"}, {"variants": ("fp16",)}, {"margin": 0.2}]
+    "named", [{"name": "../x"}, {"name": ""}, {"name": ".x"}, {"variants": ("fp16",)}, {"default_variant": "q8"}]
 )
 def test_wrong_options(named: dict[str, Any], vit_checkpoint: Path, tmp_path: Path, few_pictures: Path) -> None:
     with pytest.raises(OptionError):

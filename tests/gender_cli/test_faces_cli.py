@@ -42,7 +42,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(home):
-    return tiny_bundle(home, TinyModel(name="faces", framing="face", margin=0.5, size=16))
+    return tiny_bundle(home, TinyModel(name="faces", framing="box", margin=0.5, size=16))
 
 
 @pytest.fixture(scope="module")

@@ -275,7 +275,7 @@ def test_a_full_disk_stops_the_run_and_leaves_whole_lines(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "out.jsonl"
-    room = [1000]
+    room = [1400]
     write = os.write
 
     def full(descriptor: int, data: bytes) -> int:

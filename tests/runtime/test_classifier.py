@@ -198,7 +198,7 @@ def test_any_number_of_classes(tmp_path):
 def test_a_face_model_without_a_detector_takes_the_whole_picture_and_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "empty"))
     monkeypatch.delenv("GENDER_CLASSIFIER_DETECTOR", raising=False)
-    folder = tiny_bundle(tmp_path, TinyModel(framing="face", margin=0.25))
+    folder = tiny_bundle(tmp_path, TinyModel(framing="box", margin=0.25))
     classifier = runtime.load(folder)
     assert not classifier.finds_faces
     assert classifier.notices == (Notice.NO_DETECTOR,)

@@ -38,7 +38,7 @@ def test_whatever_decides_answers_changes_the_identity(folder: Path, tmp_path: P
     models = [
         TinyModel("tiny", gain=5.0),
         TinyModel("tiny", temperature=2.0),
-        TinyModel("tiny", framing="face", margin=0.5),
+        TinyModel("tiny", framing="box", margin=0.5),
     ]
     others = [tiny_bundle(tmp_path / str(number), model) for number, model in enumerate(models)]
     loaded = [runtime.load(folder), *(runtime.load(other, faces=False) for other in others)]

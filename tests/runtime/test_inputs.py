@@ -247,8 +247,11 @@ def test_tilted_eyes_turn_the_crop(classifier):
     image.paste(GREEN, (45, 0, 90, 90))
     box, eyes = (30, 30, 60, 60), ((45, 35), (45, 55))
     level = classifier.predict(image, boxes=[box], eyes=[((35, 45), (55, 45))])
-    assert level == classifier.predict(image, boxes=[box], eyes=[None]) == classifier.predict(image, boxes=[box])
-    (turned,) = classifier.views(image, classifier.predict(image, boxes=[box], eyes=[eyes]).people, eyes=[eyes])
+    unknown = classifier.predict(image, boxes=[box], eyes=[None])
+    assert unknown == classifier.predict(image, boxes=[box])
+    assert level.probabilities == unknown.probabilities
+    assert (level.people[0].eyes, unknown.people[0].eyes) == (((35, 45), (55, 45)), None)
+    (turned,) = classifier.views(image, classifier.predict(image, boxes=[box], eyes=[eyes]).people)
     (plain,) = classifier.views(image, level.people)
     assert plain.getpixel((1, 4))[0] > 200
     assert turned.getpixel((4, 6))[0] > 200

@@ -85,7 +85,7 @@ def test_another_model_of_that_name_is_not_taken_for_it(tmp_path, models, there)
 
 
 def test_the_detector_is_the_same_or_it_is_an_error(tmp_path, monkeypatch):
-    folder = tiny_bundle(tmp_path, TinyModel(framing="face", margin=0.25))
+    folder = tiny_bundle(tmp_path, TinyModel(framing="box", margin=0.25))
     detector = red_detector(tmp_path / "one.onnx", stride=32)
     classifier = gc.load(folder, faces=gc.Faces(detector, limit=1))
     data = pickle.dumps(classifier)

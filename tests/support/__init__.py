@@ -45,6 +45,8 @@ class TinyModel:
     size: int = 8
     activation: str = "softmax"
     framing: str = "image"
+    eyes: tuple[float, ...] = ()
+    """Distance and height of the eyes, for ``eyes`` framing."""
     margin: float | None = None
     temperature: float = 1.0
     thresholds: dict[str, float] = field(default_factory=dict)
@@ -128,14 +130,18 @@ def tiny_bundle(parent: Path, model: TinyModel | None = None) -> Path:
         return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
     manifest = {
-        "format_version": 1,
+        "format_version": 2,
         "name": spec.name,
         "created": "2026-01-01T00:00:00Z",
         "source": {"kind": "local", "repository": spec.name, "digest": hashlib.sha256(b"tiny").hexdigest()},
         "architecture": {"model_type": "vit", "class_name": "ViTForImageClassification"},
         "labels": [{"raw": raw, "meaning": meaning} for raw, meaning in spec.labels],
         "activation": spec.activation,
-        "framing": {"kind": spec.framing, "margin": spec.margin},
+        "framing": {
+            "kind": spec.framing,
+            "margin": spec.margin,
+            **dict(zip(("eye_distance", "eye_line"), spec.eyes, strict=False)),
+        },
         "io": {"input_name": "pixel_values", "output_name": "logits", "height": spec.size, "width": spec.size},
         "processor": {"reference": "ViTImageProcessor"},
         "files": {name: record(name) for name in files},

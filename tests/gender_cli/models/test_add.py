@@ -146,11 +146,11 @@ class TestHeads:
         assert Bundle.open(models / "tiny").manifest.activation == "sigmoid"
 
     def test_framing(self, models, foreign, run):
-        assert run("models", "add", foreign, "--framing", "face", "--margin", "0.4")[0] == 0
+        assert run("models", "add", foreign, "--framing", "box", "--margin", "0.4")[0] == 0
         framing = Bundle.open(models / "tiny").manifest.framing
-        assert (framing.kind, framing.margin) == ("face", 0.4)
+        assert (framing.kind, framing.margin) == ("box", 0.4)
         assert run("models", "add", foreign, "--name", "b", "--margin", "0.4")[0] == 2
-        assert run("models", "add", foreign, "--name", "b", "--framing", "face", "--margin", "9")[0] == 2
+        assert run("models", "add", foreign, "--name", "b", "--framing", "box", "--margin", "9")[0] == 2
 
 
 class TestConfigurations:

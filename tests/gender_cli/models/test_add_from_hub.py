@@ -206,7 +206,7 @@ class TestBundles:
 
     @pytest.fixture
     def bundle(self, tmp_path) -> Path:
-        spec = TinyModel(name="ours", framing="face", margin=0.25, temperature=2.0, thresholds={"female": 0.75})
+        spec = TinyModel(name="ours", framing="box", margin=0.25, temperature=2.0, thresholds={"female": 0.75})
         folder = tiny_bundle(tmp_path / "made-here", spec)
         shutil.copy(folder / "onnx/model.onnx", folder / "onnx/model_q4.onnx")
         variant = json.loads((folder / "bundle.json").read_text())["variants"]["fp32"]

@@ -97,7 +97,7 @@ class TestList:
 class TestShow:
     def test_says_what_a_card_says(self, models, run):
         thresholds = {"female": 0.7, "male": 0.8}
-        spec = TinyModel(labels=(("F", "female"), ("M", "male")), framing="face", margin=0.25, thresholds=thresholds)
+        spec = TinyModel(labels=(("F", "female"), ("M", "male")), framing="box", margin=0.25, thresholds=thresholds)
         tiny_bundle(models, spec)
         variant = json.loads((models / "tiny/bundle.json").read_text())["variants"]["fp32"]
         parity = {

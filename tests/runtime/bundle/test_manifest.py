@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gender_classifier.runtime.bundle.manifest import FORMAT_VERSION, MANIFEST_NAME, Manifest
-from gender_classifier.runtime.errors import ManifestError
+from gender_classifier.runtime.bundle.manifest import FORMAT_VERSION, MANIFEST_NAME, Framing, Manifest
+from gender_classifier.runtime.errors import ManifestError, OptionError
 from support import tiny_bundle
 
 
@@ -28,6 +28,25 @@ def test_round_trip(data):
     assert next(iter(json.loads(manifest.to_json()))) == "format_version"
 
 
+def test_version_1_is_read_and_its_face_framing_is_called_box(data):
+    data |= {"format_version": 1, "framing": {"kind": "face", "margin": 0.25}}
+    manifest = read(data)
+    assert manifest.framing == Framing("box", 0.25)
+    assert manifest.format_version == FORMAT_VERSION
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    data["framing"] = {"kind": "image"}
+    assert read(data).framing == Framing("image")
+
+
+def test_a_framing_from_flags_has_the_numbers_of_the_built_in_model():
+    assert Framing.of("eyes") == Framing("eyes", 0.065, 0.3, 0.4)
+    assert Framing.of("box") == Framing("box", 0.25)
+    assert Framing.of("eyes", eye_line=0.5).eye_line == 0.5
+    for kind, wrong in (("image", {"margin": 0.1}), ("box", {"eye_line": 0.4}), ("eyes", {"eye_distance": 1.5})):
+        with pytest.raises(OptionError, match=next(iter(wrong))):
+            Framing.of(kind, **wrong)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
@@ -43,7 +62,10 @@ def test_round_trip(data):
         (("labels",), {}, "labels is not a list"),
         (("labels",), [], "at least two labels"),
         (("activation",), "relu", "activation is 'relu'"),
-        (("framing", "kind"), "face", "face framing needs a margin"),
+        (("framing", "kind"), "box", "box framing needs a margin"),
+        (("framing", "kind"), "face", "framing.kind is 'face'"),
+        (("framing",), {"kind": "eyes", "margin": 0.2, "eye_line": 0.4}, "needs an eye_distance"),
+        (("framing",), {"kind": "box", "margin": 0.2, "eye_line": 0.4}, "box framing has no eye_line"),
         (("framing", "margin"), 0.2, "image framing has no margin"),
         (("source", "digest"), "abc", "sha256 digest"),
         (("source", "kind"), "hub", "40 hex digits"),
@@ -56,7 +78,7 @@ def test_round_trip(data):
         (("decision", "thresholds"), {"female": 1.5}, "not in [0, 1]"),
         (("decision", "thresholds"), {"cat": 0.5}, "unknown meanings: ['cat']"),
         (("processor", "file"), "other.json", "files does not hold other.json"),
-        (("format_version",), FORMAT_VERSION + 1, f"reads {FORMAT_VERSION}"),
+        (("format_version",), FORMAT_VERSION + 1, f"reads 1 and {FORMAT_VERSION}"),
     ],
 )
 def test_a_wrong_field_is_named(data, path, value, said):

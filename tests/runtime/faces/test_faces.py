@@ -21,7 +21,7 @@ from gender_classifier.runtime.errors import (
     Notice,
     OptionError,
 )
-from gender_classifier.runtime.faces.crop import crop_face, crop_square, tilt
+from gender_classifier.runtime.faces.crop import crop_box, crop_eyes, crop_square, tilt
 from gender_classifier.runtime.faces.detector import DETECTOR_VARIABLE, Detector
 from gender_classifier.runtime.options import Faces
 from gender_classifier.runtime.prediction import Prediction, Status
@@ -38,7 +38,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bundle(home):
-    return tiny_bundle(home, TinyModel(name="faces", framing="face", margin=0.5, size=16))
+    return tiny_bundle(home, TinyModel(name="faces", framing="box", margin=0.5, size=16))
 
 
 @pytest.fixture(scope="module")
@@ -229,8 +229,40 @@ def tilted(home):
     """A detector whose faces all have their eyes on a line that falls by 30 degrees."""
     matrix = np.zeros((16, 3))
     matrix[:2] = (-40, -40, 40)
-    marks = [0.3, 0.4, 0.7, 0.4 + 0.4 * math.tan(math.radians(30)), *[0.5] * 6]
+    marks = [0.3, 0.2, 0.7, 0.2 + 0.4 * math.tan(math.radians(30)), *[0.5] * 6]
     return write_detector(home / "tilted.onnx", {32: (matrix, [-20.0, -20.0, 0.5, 0.5, 0.0, 0.0, *marks])})
+
+
+def test_eyes_framing_levels_a_face_and_says_so(home, tilted):
+    bundle = tiny_bundle(home, TinyModel(name="eyes", framing="eyes", margin=0.5, eyes=(0.3, 0.4), size=16))
+    image = Image.new("RGB", (320, 320), BLACK)
+    ImageDraw.Draw(image).rectangle((160, 160, 191, 191), fill=(255, 0, 0))
+    classifier = runtime.load(bundle, faces=Faces(tilted))
+    prediction = classifier.predict(image)
+    (person,) = prediction.people
+    (face,) = classifier.detect(image)
+    assert person.eyes == face.landmarks[:2]
+    assert person.asdict()["eyes"] == [list(point) for point in face.landmarks[:2]]
+    crop = crop_eyes(image, person.eyes, 16, eye_distance=0.3, eye_line=0.4)
+    by_hand = runtime.load(bundle, faces=False).predict(crop)
+    assert prediction.probabilities == pytest.approx(by_hand.probabilities, abs=1e-6)
+    (view,) = classifier.views(image, prediction.people)
+    assert view.tobytes() == crop.tobytes()
+
+
+def test_eyes_that_cannot_be_true_leave_the_box_to_frame_the_face(home):
+    bundle = tiny_bundle(home, TinyModel(name="eyes2", framing="eyes", margin=0.5, eyes=(0.3, 0.4), size=16))
+    matrix = np.zeros((16, 3))
+    matrix[:2] = (-40, -40, 40)
+    swapped = [0.7, 0.3, 0.3, 0.3, *[0.5] * 6]
+    detector = write_detector(home / "swapped.onnx", {32: (matrix, [-20.0, -20.0, 0.5, 0.5, 0.0, 0.0, *swapped])})
+    image = Image.new("RGB", (320, 320), BLACK)
+    ImageDraw.Draw(image).rectangle((160, 160, 191, 191), fill=(255, 0, 0))
+    prediction = runtime.load(bundle, faces=Faces(detector)).predict(image)
+    (person,) = prediction.people
+    assert person.eyes is None
+    by_hand = runtime.load(bundle, faces=False).predict(crop_square(image, person.box, 0.5))
+    assert prediction.probabilities == pytest.approx(by_hand.probabilities, abs=1e-6)
 
 
 def test_tilted_face_is_levelled_before_it_is_classified(bundle, tilted):
@@ -240,7 +272,7 @@ def test_tilted_face_is_levelled_before_it_is_classified(bundle, tilted):
     prediction = classifier.predict(image)
     (face,) = classifier.detect(image)
     assert tilt(face.landmarks) == pytest.approx(30, abs=0.1)
-    by_hand = runtime.load(bundle, faces=False).predict(crop_face(image, face.box, 0.5, face.landmarks))
+    by_hand = runtime.load(bundle, faces=False).predict(crop_box(image, face.box, 0.5, face.landmarks))
     assert prediction.probabilities == pytest.approx(by_hand.probabilities, abs=1e-6)
     # What is saved for people to look at is turned as well.
     (view,) = classifier.views(image, prediction.people)
@@ -262,7 +294,7 @@ def test_levelling_turns_a_turned_picture_back():
         cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
         eyes = [(200 - 20 * cos, 200 - 20 * sin), (200 + 20 * cos, 200 + 20 * sin)]
         assert tilt(eyes) == pytest.approx(angle)
-        again = crop_face(turned, (150, 150, 250, 250), 0.25, eyes)
+        again = crop_box(turned, (150, 150, 250, 250), 0.25, eyes)
         assert again.size == level.size == (150, 150)
         assert np.abs(np.asarray(again, int) - np.asarray(level, int)).mean() < 3
 
@@ -270,9 +302,9 @@ def test_levelling_turns_a_turned_picture_back():
 def test_large_tilted_face_is_scaled_down_in_the_same_frame():
     image = Image.effect_noise((40, 40), 90).convert("RGB").resize((4000, 4000), Image.Resampling.BICUBIC)
     eyes = [(0.0, 0.0), (math.cos(math.radians(25)), math.sin(math.radians(25)))]
-    large = crop_face(image, (1000, 1000, 3400, 3400), 0.25, eyes)
+    large = crop_box(image, (1000, 1000, 3400, 3400), 0.25, eyes)
     assert large.size == (900, 900)  # 3,600 pixels, by four
-    small = crop_face(image.reduce(4), (250, 250, 850, 850), 0.25, eyes)
+    small = crop_box(image.reduce(4), (250, 250, 850, 850), 0.25, eyes)
     assert np.abs(np.asarray(large, int) - np.asarray(small, int)).mean() < 1
 
 
@@ -282,10 +314,10 @@ def test_face_that_is_nearly_level_is_cut_as_in_training():
     plain = crop_square(image, box, 0.25)
     for degrees in (-9.9, 0, 9.9):
         eyes = [(0, 0), (math.cos(math.radians(degrees)), math.sin(math.radians(degrees)))]
-        assert crop_face(image, box, 0.25, eyes).tobytes() == plain.tobytes()
-    assert crop_face(image, box, 0.25).tobytes() == plain.tobytes()
+        assert crop_box(image, box, 0.25, eyes).tobytes() == plain.tobytes()
+    assert crop_box(image, box, 0.25).tobytes() == plain.tobytes()
     eyes = [(0, 0), (math.cos(math.radians(10.1)), math.sin(math.radians(10.1)))]
-    turned = crop_face(image, box, 0.25, eyes)
+    turned = crop_box(image, box, 0.25, eyes)
     assert turned.size == plain.size
     assert turned.tobytes() != plain.tobytes()
     assert turned.getpixel((0, 75)) == BLACK  # outside is black, as it is for a level face
