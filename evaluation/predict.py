@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from tqdm import tqdm
 
 from ..runtime.decode.decode import decode
 from ..runtime.errors import ImageError
-from ..runtime.faces.crop import crop_square
+from ..runtime.pipeline import Region
 from ..runtime.prediction import Status
 from .errors import LabelsError
 from .labels import ROW
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from ..runtime.classifier import Classifier
-    from ..runtime.prediction import Box, Prediction
+    from ..runtime.prediction import Prediction
     from .labels import LabelledSet
 
     Change = Callable[[Image.Image], Image.Image]
 
-__all__ = ["Outcome", "answer", "collect", "face_box", "open_views"]
+__all__ = ["Outcome", "answer", "collect", "face_of", "open_views"]
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,14 @@ class Outcome:
         failed: How many pictures got no answer, by status (``unreadable``, ``no_face``, ...).
         probabilities: What the bundle said of each class in the order of ``CLASSES``, (n, 2); rows of a sigmoid head
             need not sum to one.
+        missed: How many pictures of each class got no answer, in the order of ``CLASSES``.
     """
 
     rows: pd.DataFrame
     answers: Answers
     failed: dict[str, int]
     probabilities: npt.NDArray[np.float64]
+    missed: tuple[int, ...] = (0, 0)
 
     @property
     def total(self) -> int:
@@ -64,8 +67,8 @@ def answer(
     Args:
         classifier: The model; with ``boxes`` it must have been loaded with ``faces=False``.
         labelled: The pictures.
-        boxes: Column with the face as ``x0 y0 x1 y1`` in pixels of the upright picture: the model sees the square
-            around it at the bundle's margin, as behind a detector. Rows without a box count as ``no_face``.
+        boxes: Column with the face as :func:`face_of` reads it, in pixels of the upright picture: the model sees it in
+            the bundle's framing, as behind a detector. Rows without a face count as ``no_face``.
         change: What is done to each view before the model sees it (``boxes`` only); keeps its size or not.
     """
     return collect(classifier, labelled.rows, open_views(classifier, labelled.rows, boxes=boxes, change=change))
@@ -103,6 +106,7 @@ def collect(classifier: Classifier, rows: pd.DataFrame, views: Iterable[str | Im
             failed[str(prediction.status)] = failed.get(str(prediction.status), 0) + 1
     chosen = rows.iloc[kept].reset_index(drop=True)
     probabilities = np.array([_both(each) for each in answered], dtype=np.float64).reshape(-1, len(CLASSES))
+    missed = Counter(rows["truth"]) - Counter(chosen["truth"])
     answers = Answers(
         truth=np.array([CLASSES.index(word) for word in chosen["truth"]], dtype=np.int64),
         probability=female_share(probabilities),
@@ -113,24 +117,27 @@ def collect(classifier: Classifier, rows: pd.DataFrame, views: Iterable[str | Im
         label=[each.people[0].label for each in answered],
         confidence=answers.confidence,
     )
-    return Outcome(chosen, answers, dict(sorted(failed.items())), probabilities)
+    missing = tuple(missed[name] for name in CLASSES)
+    return Outcome(chosen, answers, dict(sorted(failed.items())), probabilities, missing)
 
 
 def open_views(
     classifier: Classifier, rows: pd.DataFrame, *, boxes: str | None = None, change: Change | None = None
 ) -> Iterator[str | Image.Image | None]:
-    """Yields what the model is to see for each row: the path itself, or the square around the face."""
+    """Yields what the model is to see for each row: the path itself where nothing is to be changed.
+
+    Else the face that the column names, or the largest one found, in the bundle's framing; ``None`` without a face.
+    """
     if boxes is None and change is None:
         yield from rows["path"]
         return
     if boxes is not None and boxes not in rows:
         known = [name for name in rows.columns if name not in ("path", "truth", ROW)]
         raise LabelsError(f"There is no column {boxes!r} with boxes; the columns are {', '.join(known)}.")
-    margin = classifier.pipeline.margin
-    cells = rows[boxes] if boxes is not None else [None] * len(rows)
+    cells = rows[boxes] if boxes is not None else [""] * len(rows)
     for path, cell in zip(rows["path"], cells, strict=True):
-        box = None if cell is None else face_box(str(cell))
-        if boxes is not None and box is None:
+        given = face_of(str(cell))
+        if boxes is not None and given is None:
             yield None
             continue
         try:
@@ -138,25 +145,33 @@ def open_views(
         except ImageError:
             yield path  # the runtime meets the same error and gives it its status
             continue
-        if box is not None:
-            picture = crop_square(picture, box, margin)
+        face = given or next(iter(classifier.pipeline.regions(picture)), None)
+        if face is None:
+            yield None
+            continue
+        picture = classifier.pipeline.crop(picture, face)
         yield picture if change is None else change(picture)
 
 
-def face_box(cell: str) -> Box | None:
-    """Reads ``x0 y0 x1 y1``; ``None`` for an empty cell.
+def face_of(cell: str) -> Region | None:
+    """Reads ``x0 y0 x1 y1``, or the same and ``x y`` of the person's right and left eye; ``None`` for an empty cell.
 
     Raises:
-        LabelsError: If the cell is neither empty nor four numbers.
+        LabelsError: If the cell holds anything else.
     """
     words = cell.replace(",", " ").split()
     if not words:
         return None
     try:
-        x0, y0, x1, y1 = (float(word) for word in words)
+        x0, y0, x1, y1, *eyes = (float(word) for word in words)
+        if not eyes:
+            return Region((x0, y0, x1, y1))
+        right_x, right_y, left_x, left_y = eyes
     except ValueError as error:
-        raise LabelsError(f"A face box is x0 y0 x1 y1 in pixels; {cell!r} is not.") from error
-    return x0, y0, x1, y1
+        raise LabelsError(
+            f"A face is x0 y0 x1 y1 in pixels, with x y of the right and left eye after it or not; {cell!r} is not."
+        ) from error
+    return Region((x0, y0, x1, y1), landmarks=((right_x, right_y), (left_x, left_y)))
 
 
 def _both(prediction: Prediction) -> tuple[float, ...]:

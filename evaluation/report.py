@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .curves import curves
 from .defaults import MIN_GROUP
 from .groups import by_group
-from .intervals import CONFIDENCE, RESAMPLES, SEED
+from .intervals import CONFIDENCE, RESAMPLES, SEED, mean_of, wilson
 from .metrics import BINS, CLASSES, metrics
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def build(
             "name": labelled.name,
             "labels_sha256": labelled.digest,
             "where": labelled.where,
-            "framing": f"square around the column {boxes}" if boxes else _framing(classifier),
+            "framing": f"faces of the column {boxes}" if boxes else _framing(classifier),
             "pictures": outcome.total,
             "scored": len(outcome.rows),
             "persons": persons,
@@ -75,10 +75,23 @@ def build(
             "calibration_bins": BINS,
             "min_group": min_group,
         },
-        "overall": metrics(outcome.answers, resamples=resamples),
+        "overall": metrics(outcome.answers, resamples=resamples) | {"all_pictures": _all_pictures(outcome)},
         "by": by_group(outcome.rows, outcome.answers, group_by, min_group=min_group, resamples=resamples),
         "curves": curves(outcome.answers),
         "robustness": robustness,
+    }
+
+
+def _all_pictures(outcome: Outcome) -> dict[str, Any]:
+    """The recalls where a picture without an answer (no face found, unreadable) counts as a wrong one."""
+    right, truth = outcome.answers.right, outcome.answers.truth
+    recall = [
+        wilson(int(right[truth == k].sum()), int((truth == k).sum()) + missed)
+        for k, missed in enumerate(outcome.missed)
+    ]
+    return {
+        "balanced_accuracy": mean_of(recall).asdict(),
+        "recall": {name: each.asdict() for name, each in zip(CLASSES, recall, strict=True)},
     }
 
 
@@ -95,7 +108,7 @@ def describe_model(classifier: Classifier) -> dict[str, Any]:
         "revision": manifest.source.revision,
         "model_type": manifest.architecture.model_type,
         "parameters": manifest.architecture.parameters,
-        "margin": manifest.framing.margin,
+        "looks_at": manifest.framing.describe(),
         "temperature": manifest.decision.temperature,
         "thresholds": dict(manifest.decision.thresholds),
         "decision_provenance": manifest.decision.provenance,
@@ -159,9 +172,7 @@ def _header(report: dict[str, Any]) -> str:
         + ".",
         f"- Without an answer: {_counts(about['failed'])}. "
         f"Labels not understood: {_counts(about['label_not_understood'])}.",
-        f"- Seen by the model: {about['framing']}"
-        + (f", margin {model['margin']:g}" if model["margin"] is not None and "square" in about["framing"] else "")
-        + ".",
+        f"- Seen by the model: {about['framing']}. It looks at {model['looks_at']}.",
         f"- Weights: `{model['sha256'][:16]}`, {model['bytes'] / 1e6:.2f} MB"
         + (f", {model['parameters'] / 1e6:.2f} M parameters" if model["parameters"] else "")
         + f"; temperature {model['temperature']:.4g}; thresholds "
@@ -200,6 +211,11 @@ def _overall(report: dict[str, Any]) -> str:
         f"ROC AUC {percent(overall['roc_auc'])}, average precision {percent(overall['average_precision'])}, "
         f"ECE {percent(overall['ece'])}, Brier {percent(overall['brier'])} (all times 100). "
         f"Recall of women minus recall of men: {percent(overall['recall_gap'])} points.",
+        "",
+        "With every picture that got no answer counted as wrong: balanced accuracy "
+        f"{percent(overall['all_pictures']['balanced_accuracy'])}, recall female "
+        f"{percent(overall['all_pictures']['recall']['female'])}, male "
+        f"{percent(overall['all_pictures']['recall']['male'])}.",
         "",
         "| labelled \\ answered | female | male |",
         "|---|---|---|",
@@ -267,7 +283,10 @@ def _robustness(content: dict[str, Any]) -> str:
 
 
 def _framing(classifier: Classifier) -> str:
-    return "faces found by the detector, largest one" if classifier.finds_faces else "whole picture"
+    detector = classifier.pipeline.detector
+    if detector is None:
+        return "whole picture"
+    return f"faces found by the detector (sha256 {detector.sha256[:16]}), largest one"
 
 
 def _one_line(match: re.Match[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,9 +51,8 @@ def robustness(
 ) -> dict[str, Any]:
     """Measures every degradation in every step on one sample, with as many women as men.
 
-    With ``boxes`` the degradation is put on the view the network gets (the square around the face), so that the curve
-    is that of the classifier alone: a detector that loses such a face comes on top. Without, it is put on the whole
-    picture, and a face that the detector then misses counts as not answered.
+    The degradation is put on the view the network gets (the face, in the bundle's framing; the whole picture without
+    faces), so that the curve is that of the network alone: a detector that loses such a face comes on top.
 
     Args:
         classifier: The model; with ``boxes`` loaded with ``faces=False``.
@@ -68,6 +68,8 @@ def robustness(
     """
     rows = balanced_sample(labelled.rows, sample, seed=seed)
     views = list(open_views(classifier, rows, boxes=boxes, change=_bounded))
+    if classifier.finds_faces:  # the faces are cut out; nothing is to be looked for in them
+        classifier = type(classifier)(classifier.bundle, replace(classifier.options, faces=False))
     result: dict[str, Any] = {
         "n": len(rows),
         "seed": seed,

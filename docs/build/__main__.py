@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import analyse, candidates, cli, modules, readme
+from . import analyse, builtin, candidates, cli, modules, readme
 from .blocks import ROOT, Makers, render
 
-DOCUMENTS = ("*.md", "docs/*.md")
-MAKERS: Makers = analyse.MAKERS | candidates.MAKERS | cli.MAKERS | modules.MAKERS | readme.MAKERS
+DOCUMENTS = ("*.md", "docs/*.md", "training/checkpoint/README.md")
+MAKERS: Makers = analyse.MAKERS | builtin.MAKERS | candidates.MAKERS | cli.MAKERS | modules.MAKERS | readme.MAKERS
 
 
 def main(words: list[str] | None = None) -> int:

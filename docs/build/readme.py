@@ -13,21 +13,21 @@ from .blocks import ROOT, Makers
 __all__ = ["MAKERS"]
 
 _ROWS = (
-    ("official portraits", "eval_portraits", ()),
-    ("web photographs of adults", "eval_wild_adults", ()),
+    ("official portraits", "eval_portraits", ("overall", "all_pictures")),
+    ("web photographs of adults", "eval_wild_adults", ("overall", "all_pictures")),
     ("web photographs of children under ten", "eval_wild", ("by", "age", "groups", "0-9")),
 )
 
 
 def accuracy(_: str) -> str:
-    """Returns the built-in model's accuracy as a table, from the committed reports."""
+    """Returns the built-in model's accuracy as a table, from the committed reports; no face found counts as wrong."""
     lines = [
         "| people it was not trained on | balanced accuracy | women recognised | men recognised |",
         "|---|---|---|---|",
     ]
     for title, name, path in _ROWS:
         part = json.loads((ROOT / "docs" / "evaluation" / name / "report.json").read_text(encoding="utf-8"))
-        for key in path or ("overall",):
+        for key in path:
             part = part[key]
         cells = (part["balanced_accuracy"], part["recall"]["female"], part["recall"]["male"])
         lines.append("| " + " | ".join([title, *(f"{100 * cell['value']:.1f} %" for cell in cells)]) + " |")

@@ -64,7 +64,7 @@ def test_the_reports_of_every_test_set_are_written(
     red_women_green_men(some)
     sets = (TestSet("young", "some", ("race",), where="age<40"), TestSet("all", "some", (), robustness=4))
     monkeypatch.setattr(test_sets, "TEST_SETS", sets)
-    bundle = tiny_bundle(tmp_path, TinyModel(framing="face", margin=0.0))
+    bundle = tiny_bundle(tmp_path, TinyModel(framing="box", margin=0.0))
     out = tmp_path / "out"
     words = ["--model", str(bundle), "--output", str(out), "--data"]
     assert test_sets.main([*words, str(tmp_path / "nowhere")]) == 2
@@ -75,6 +75,13 @@ def test_the_reports_of_every_test_set_are_written(
     assert "all: 43 pictures" in said
     young = read_reports(out)["young"]
     assert young["set"]["where"] == "age<40"
-    assert young["set"]["framing"] == "square around the column face"
+    assert young["set"]["framing"] == "faces of the column face"
     assert young["robustness"] is None
     assert number(look_up(read_reports(out), "all overall.accuracy")) == "95,0\u00a0%"
+
+
+def test_the_built_in_bundle_has_the_card_of_its_checkpoint() -> None:
+    """The card is copied into the bundle by the export: whoever rewrites its tables has to export again."""
+    card = (ROOT / "training" / "checkpoint" / "README.md").read_text(encoding="utf-8")
+    body = card.split("---\n", 2)[2].strip()
+    assert body in (ROOT / "models" / "gender-small" / "README.md").read_text(encoding="utf-8")

@@ -37,7 +37,7 @@ def labels(tmp_path: Path) -> Path:
 def test_a_report_from_end_to_end(
     labels: Path, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bundle = tiny_bundle(models, TinyModel(framing="face", margin=0.0, thresholds={"female": 0.55, "male": 0.55}))
+    bundle = tiny_bundle(models, TinyModel(framing="box", margin=0.0, thresholds={"female": 0.55, "male": 0.55}))
     out = tmp_path / "out"
     words = [str(labels), "--model", str(bundle), "--group-by", "age,race", "--boxes", "face", "--output", str(out)]
     assert main([*words, "--robustness", "10", "--min-group", "5"]) == 0
@@ -71,7 +71,7 @@ def test_a_report_from_end_to_end(
 
 def test_boxes_decide_what_is_seen(labels: Path, models: Path, tmp_path: Path) -> None:
     """The blue surroundings drown the face's colour; only the crop answers with certainty."""
-    bundle = tiny_bundle(models, TinyModel(framing="face", margin=0.0))
+    bundle = tiny_bundle(models, TinyModel(framing="box", margin=0.0))
     seen = {}
     for name, extra in (("crop", ["--boxes", "face"]), ("whole", ["--no-faces"])):
         out = tmp_path / name
@@ -141,12 +141,12 @@ def test_faces_are_looked_for_with_a_detector(models: Path, tmp_path: Path) -> N
     detector = shared("detector/yunet_n_320_320.onnx")
     Image.new("RGB", (64, 64), RED).save(tmp_path / "empty.png")
     (tmp_path / "set.csv").write_text("file,gender\nempty.png,F\n")
-    bundle = tiny_bundle(models, TinyModel(framing="face", margin=0.25))
+    bundle = tiny_bundle(models, TinyModel(framing="box", margin=0.25))
     words = [str(tmp_path / "set.csv"), "--model", str(bundle), "--detector", str(detector), "--robustness", "2"]
     assert main([*words, "--output", str(tmp_path / "out")]) == 0
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["set"]["failed"] == {"no_face": 1}
-    assert report["set"]["framing"] == "faces found by the detector, largest one"
+    assert report["set"]["framing"].startswith("faces found by the detector (sha256 ")
     assert report["robustness"]["untouched"]["answered"] == {"value": 0.0, "low": 0.0, "high": 0.79345, "n": 1}
 
 
@@ -198,7 +198,7 @@ def test_what_goes_wrong_is_one_sentence(
 def test_too_few_pictures_for_a_threshold_are_an_error(
     labels: Path, models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bundle = tiny_bundle(models, TinyModel(framing="face", margin=0.0))
+    bundle = tiny_bundle(models, TinyModel(framing="box", margin=0.0))
     before = (bundle / "bundle.json").read_text()
     assert main(["calibrate", str(labels), "--model", str(bundle), "--boxes", "face"]) == 2
     assert "at least 20 answers" in capsys.readouterr().err  # there are eighteen "female"
