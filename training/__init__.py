@@ -1,1 +1,1 @@
-"""The recipe of the built-in model: licence-clean portraits -> a small checkpoint in transformers' format."""
+"""The recipes of what ships: the classifier here, the face detector in ``training.detector``."""

@@ -1,257 +1,297 @@
-"""Batched augmentation of wide face crops, in torch and without a data loader.
+"""Draws training views from chips, in batches, on the device that trains.
 
-Each picture is read once, through one sampling grid that holds zoom, rotation, squeeze, shift and a smooth warp. The
-grid also says where each output pixel lies on the face, which is what the masks for hair, collar and background need.
+Each chip is read once, through one sampling grid that holds turn, zoom, shift, squeeze and a smooth warp. The grid also
+says where each pixel of the view lies on the face, which is what the masks for hair, collar and background need.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from training.config import Augment
+from training.config import Recipe
+from training.soft import EYE_DISTANCE, EYE_LINE, SIDE
 
-__all__ = ["Augmenter", "mixup", "normalise"]
+__all__ = ["Geometry", "Mixing", "Views", "companion", "mixing"]
+
+_FACE = (0.41, 0.54)
+"""Half width and height of a face in half sides of its chip."""
+_EYES, _MOUTH = -0.23, 0.28
+"""Height of eyes and mouth, in half heights of the face from its centre."""
 
 
-def normalise(pictures: Tensor) -> Tensor:
-    """Maps [0, 1] to [-1, 1], as a processor with mean and std 0.5 does."""
-    return pictures * 2 - 1
+@dataclass(frozen=True)
+class Geometry:
+    """How each view of a batch strays from its framing; all (n,), float32.
+
+    Attributes:
+        turn: Radians.
+        scale: Side of the view over that of the framing's square.
+        dx, dy: Shift in half sides of the square.
+    """
+
+    turn: Tensor
+    scale: Tensor
+    dx: Tensor
+    dy: Tensor
+
+    def undone(self, share: Tensor) -> Geometry:
+        """Returns how a camera inside the view has to move to undo a share, (n,) in [0, 1], of the straying."""
+        back = torch.exp(-share * torch.log(self.scale).clamp(-0.3, 0.3))
+        return Geometry(-share * self.turn, back, -share * self.dx / self.scale, -share * self.dy / self.scale)
+
+    @classmethod
+    def none(cls, n: int, device: torch.device) -> Geometry:
+        """No straying."""
+        zero = torch.zeros(n, device=device)
+        return cls(zero, zero + 1, zero, zero)
 
 
-def mixup(pictures: Tensor, targets: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Blends each picture and its target with another of the batch.
+@dataclass(frozen=True)
+class Mixing:
+    """How a batch is mixed with itself: ``mask`` (n, 1, 1 or h, 1 or w) of the view, the rest of view ``other``."""
+
+    mask: Tensor
+    share: Tensor
+    other: Tensor
+
+    def __call__(self, views: Tensor) -> Tensor:
+        """Mixes (n, 3, h, w)."""
+        return self.mask * views + (1 - self.mask) * views[self.other]
+
+    def values(self, values: Tensor) -> Tensor:
+        """Mixes (n,)."""
+        return self.share * values + (1 - self.share) * values[self.other]
+
+
+def companion(views: Tensor, camera: Geometry, framing: tuple[float, float]) -> Tensor:
+    """Cuts the CC0 network's view out of a student's.
 
     Args:
-        pictures: (n, 3, h, w), float.
-        targets: (n, classes), float, rows that sum to 1.
-        alpha: Parameter of the beta distribution, > 0.
-        generator: Source of randomness.
+        views: (n, 3, s, s), float32, in [0, 1].
+        camera: Where it looks, against the middle of the student's view.
+        framing: Distance and height of the eyes in the student's view.
 
     Returns:
-        Blended pictures and targets, of the same shapes.
+        (n, 3, 32, 32), float32.
     """
-    n = len(pictures)
-    # Two gamma draws make a beta draw; torch's own Beta takes no generator.
-    gamma = torch._standard_gamma(torch.full((2, n), alpha), generator=generator)
-    share = (gamma[0] / gamma.sum(0).clamp_min(1e-9)).clamp(0, 1)
-    share = torch.maximum(share, 1 - share)
-    other = torch.randperm(n, generator=generator)
-    s = share.view(-1, 1, 1, 1)
-    t = share.view(-1, 1)
-    return pictures * s + pictures[other] * (1 - s), targets * t + targets[other] * (1 - t)
+    k = framing[0] / EYE_DISTANCE
+    down = 2 * ((framing[1] - 0.5) - (EYE_LINE - 0.5) * k)  # its middle lies lower by this many half sides
+    sin, cos, size = torch.sin(camera.turn), torch.cos(camera.turn), camera.scale * k
+    theta = torch.stack(
+        [
+            torch.stack([cos * size, -sin * size, camera.dx - down * sin], 1),
+            torch.stack([sin * size, cos * size, camera.dy + down * cos], 1),
+        ],
+        1,
+    )
+    # Halved first: from there to 32 pixels the ratio is below 1.5, which bilinear reading bears.
+    halved = F.avg_pool2d(views, 2)
+    grid = F.affine_grid(theta, [len(views), 3, SIDE, SIDE], align_corners=False)
+    return F.grid_sample(halved, grid, align_corners=False, padding_mode="border")
 
 
 def _dct_matrix() -> Tensor:
-    k = torch.arange(8, dtype=torch.float32)
+    k = torch.arange(8.0)
     basis = torch.cos(math.pi * (2 * k[None, :] + 1) * k[:, None] / 16) / 2
     basis[0] /= math.sqrt(2)
     return basis
 
 
-class Augmenter:
-    """Draws augmented batches from cached crops."""
+class Views:
+    """Draws views of a pool of chips."""
 
-    def __init__(self, config: Augment, size: int, cache_margin: float, seed: int) -> None:
+    def __init__(self, chips: Tensor, recipe: Recipe) -> None:
         """Prepares what does not change between batches.
 
         Args:
-            config: How far to stray.
-            size: Side of the output, a multiple of 8.
-            cache_margin: Margin of the cached crops around the face box.
-            seed: Of the random draws.
+            chips: (n, 3, s, s), uint8, on the device that is to draw.
+            recipe: How far to stray, and the size of a view.
         """
-        self.config = config
-        self.size = size
-        self.cache_margin = cache_margin
-        self.generator = torch.Generator().manual_seed(seed)
-        self._dct = _dct_matrix()
-        u = torch.arange(8, dtype=torch.float32)
+        self.chips, self.device = chips, chips.device
+        self.config, self.size, self.half = recipe.augment, recipe.resolution, 1 / recipe.faces.wide
+        self._eye_distance = recipe.faces.eyes[0]
+        self._ramp = torch.linspace(-1, 1, self.size, device=self.device)
+        self._dct = _dct_matrix().to(self.device)
+        u = torch.arange(8.0, device=self.device)
         # A plain slope stands in for the luminance table: it is what matters that high frequencies go first.
         self._quant = (2 + u[:, None] + u[None, :]) / 255
+        self._luma = torch.tensor([0.299, 0.587, 0.114], device=self.device).view(1, 3, 1, 1)
 
     def rand(self, *shape: int) -> Tensor:
         """Uniform draws in [0, 1)."""
-        return torch.rand(*shape, generator=self.generator)
+        return torch.rand(*shape, device=self.device)
 
     def randn(self, *shape: int) -> Tensor:
-        """Normal draws, cut at two standard deviations."""
-        return torch.randn(*shape, generator=self.generator).clamp(-2, 2)
+        """Normal draws, cut at 2.2 standard deviations."""
+        return torch.randn(*shape, device=self.device).clamp(-2.2, 2.2)
 
     def chance(self, n: int, probability: float) -> Tensor:
         """(n,) booleans, each true with the given probability."""
         return self.rand(n) < probability
 
-    def grid(self, n: int) -> Tensor:
-        """Where each output pixel is read.
+    def plain(self, chosen: Tensor) -> Tensor:
+        """The framing's square as the product sees it: (n, 3, size, size), float32, in [0, 1]."""
+        theta = torch.zeros(len(chosen), 2, 3, device=self.device)
+        theta[:, 0, 0] = theta[:, 1, 1] = self.half
+        grid = F.affine_grid(theta, [len(chosen), 3, self.size, self.size], align_corners=False)
+        return F.grid_sample(self.chips[chosen].float(), grid, align_corners=False) / 255
+
+    def geometry(self, n: int) -> Geometry:
+        """Draws how far off a detector's eyes are, and what is crooked besides."""
+        c = self.config
+        jitter = torch.where(self.chance(n, c.jittery), c.jitter_more, c.jitter)
+        turn = self.randn(n) * jitter * math.sqrt(2) + self.randn(n) * math.radians(c.rotate)
+        scale = torch.exp(self.randn(n) * jitter * math.sqrt(2) + self.randn(n) * c.zoom)
+        # The middle of two points errs by 0.7 of each; in half sides of the square.
+        off = jitter * self._eye_distance * 0.7 * 2
+        dx, dy = self.randn(n) * (off + 0.02), self.randn(n) * (off + 0.025)
+        box = self.chance(n, c.box)
+        return Geometry(
+            torch.where(box, self.randn(n) * math.radians(10), turn),
+            torch.where(box, torch.exp(self.rand(n) * 0.5 - 0.22), scale),
+            torch.where(box, self.randn(n) * 0.1, dx),
+            torch.where(box, self.randn(n) * 0.1, dy),
+        )
+
+    def __call__(self, chosen: Tensor) -> tuple[Tensor, Tensor, Geometry]:
+        """Draws a view of each chosen chip.
 
         Returns:
-            (n, size, size, 2), float32, in half sides of the cached crop: (0, 0) is the centre of the face box.
+            The views before and after they were spoilt, (n, 3, size, size), float32, in [0, 1]; and how they stray.
         """
-        c = self.config
-        lo, hi = c.margin_narrow
-        margin = lo + (hi - lo) * self.rand(n)
-        lo, hi = c.margin_wide
-        margin = torch.where(self.chance(n, c.wide), lo + (hi - lo) * self.rand(n), margin)
-        half = (1 + 2 * margin) / (1 + 2 * self.cache_margin)
-        squeeze = torch.exp(self.randn(n) * c.aspect / 2)
-        sx, sy = half * squeeze, half / squeeze
-        angle = self.randn(n) * math.radians(c.rotate)
-        shift = self.randn(n, 2) * c.shift * half[:, None]
-        # Whole photographs: the edges lie anywhere between the ears and far beyond the shoulders, mostly further below
-        # the chin than above the hair; distances from the centre of the face, in sides of its box.
-        whole = self.chance(n, c.whole)
-        near = torch.tensor([0.65, 0.65, 0.6, 0.7])
-        far = torch.tensor([1.25, 1.25, 1.05, 1.45])
-        # One common draw makes wide pictures wide on all sides; one draw per side moves the face off the centre.
-        draws = 0.6 * self.rand(n, 1) + 0.4 * self.rand(n, 4)
-        left, right, top, bottom = (near + (far - near) * draws).mul(2 / (1 + 2 * self.cache_margin)).T
-        sx = torch.where(whole, (left + right) / 2, sx)
-        sy = torch.where(whole, (top + bottom) / 2, sy)
-        centre = torch.stack([(right - left) / 2, (bottom - top) / 2], 1)
-        shift = torch.where(whole[:, None], centre, shift)
-        angle = torch.where(whole, angle / 2, angle)
-        shear = self.randn(n) * c.shear
-        cos, sin = torch.cos(angle), torch.sin(angle)
-        sx = torch.where(self.chance(n, 0.5), -sx, sx)
+        geometry = self.geometry(len(chosen))
+        grid = self._grid(geometry)
+        views = F.grid_sample(self.chips[chosen].float(), grid, align_corners=False) / 255
+        good = self._colour(self._cover(views, grid))
+        return good, self._spoil(good), geometry
+
+    def _grid(self, g: Geometry) -> Tensor:
+        """Where each pixel of a view is read: (n, size, size, 2), in half sides of the chip."""
+        c, n = self.config, len(g.turn)
+        aspect, shear = torch.exp(self.randn(n) * c.aspect), self.randn(n) * c.shear
+        mirror = torch.where(self.chance(n, 0.5), -1.0, 1.0)
+        sx, sy = self.half * g.scale * aspect, self.half * g.scale / aspect
+        cos, sin = torch.cos(g.turn), torch.sin(g.turn)
         theta = torch.stack(
             [
-                torch.stack([cos * sx, (shear * cos - sin) * sy, shift[:, 0]], 1),
-                torch.stack([sin * sx, (shear * sin + cos) * sy, shift[:, 1]], 1),
+                torch.stack([cos * sx, (shear * cos - sin) * sy, g.dx * self.half], 1) * mirror[:, None],
+                torch.stack([sin * sx, (shear * sin + cos) * sy, g.dy * self.half], 1),
             ],
             1,
         )
         grid = F.affine_grid(theta, [n, 3, self.size, self.size], align_corners=False)
-        if c.warp:
-            field = self.randn(n, 2, 5, 5) * c.warp
-            field = F.interpolate(field, (self.size, self.size), mode="bilinear", align_corners=True)
-            grid = grid + field.permute(0, 2, 3, 1)
-        return grid
+        field = F.interpolate(self.randn(n, 2, 5, 5) * c.warp, grid.shape[1:3], mode="bilinear", align_corners=True)
+        return grid + field.permute(0, 2, 3, 1)
 
-    def _cover(self, out: Tensor, grid: Tensor, half: Tensor) -> Tensor:
-        """Hides background, hair, collar, borders: what tells the set or the suit and not the face."""
-        c, n = self.config, len(out)
-        x = grid[..., 0] / half[:, 0, None, None]
-        y = grid[..., 1] / half[:, 1, None, None]
-        oval = (x / (0.95 + 0.35 * self.rand(n, 1, 1))) ** 2 + (y / (0.98 + 0.3 * self.rand(n, 1, 1))) ** 2 > 1
-        hidden = oval & self.chance(n, c.background)[:, None, None]
+    def _cover(self, views: Tensor, grid: Tensor) -> Tensor:
+        """Hides background, hair, collar, eyes, mouth, borders: what tells the set or the suit and not the face."""
+        c, n = self.config, len(views)
+        x, y = grid[..., 0] / _FACE[0], grid[..., 1] / _FACE[1]
+
+        def some(where: Tensor, probability: float) -> Tensor:
+            return where & self.chance(n, probability)[:, None, None]
+
         tilt = self.randn(n, 1, 1) * 0.1
-        above = y + tilt * x < -(0.6 + 0.5 * self.rand(n, 1, 1))
-        hidden |= above & self.chance(n, c.hair)[:, None, None]
-        below = y + tilt * x > 0.9 + 0.35 * self.rand(n, 1, 1)
-        hidden |= below & self.chance(n, c.collar)[:, None, None]
-        # One third of the fills is another picture of the batch, one third a plain colour, one third noise.
+        outside = (x / (0.95 + 0.35 * self.rand(n, 1, 1))) ** 2 + (y / (0.98 + 0.3 * self.rand(n, 1, 1))) ** 2 > 1
+        hidden = some(outside, c.background)
+        hidden |= some(y + tilt * x < -(0.45 + 0.55 * self.rand(n, 1, 1)), c.hair)
+        hidden |= some(y + tilt * x > 0.75 + 0.45 * self.rand(n, 1, 1), c.collar)
+        band = ((y - _EYES).abs() < 0.12 + 0.08 * self.rand(n, 1, 1)) & (x.abs() < 0.9)
+        field = (y > _MOUTH - 0.1 + 0.2 * self.rand(n, 1, 1)) & (x.abs() < 0.95) & (y < 1.1)
+        worn = some(band, c.glasses) | some(field, c.mask)
+        # Fills are another picture of the batch, a plain colour (often dark), or noise.
         kind = self.rand(n, 1, 1, 1)
-        plain = self.rand(n, 3, 1, 1).expand_as(out)
-        rough = F.interpolate(self.rand(n, 3, 6, 6), out.shape[-2:], mode="bilinear")
-        other = out.roll(1, 0).flip(-1)
-        fill = torch.where(kind < 0.4, other, torch.where(kind < 0.7, plain, rough))
-        out = torch.where(hidden[:, None], fill, out)
-        # A border is a fixed side of the source picture, so it follows rotation and warp.
-        edges = 0.85 + 0.4 * self.rand(n, 4, 1, 1)
+        plain = self.rand(n, 3, 1, 1) * torch.where(self.rand(n, 1, 1, 1) < 0.4, 0.25, 1.0)
+        rough = F.interpolate(self.rand(n, 3, 6, 6), views.shape[-2:], mode="bilinear", align_corners=False)
+        fill = torch.where(kind < 0.4, views.roll(1, 0).flip(-1), torch.where(kind < 0.75, plain, rough))
+        out = torch.where(hidden[:, None], fill, views)
+        out = torch.where(worn[:, None], plain, out)
+        # A border is a fixed side of the source picture, so it follows turn and warp.
         sides = (self.rand(n, 4) < 0.45) & self.chance(n, c.border)[:, None]
-        edges = torch.where(sides[:, :, None, None], edges, torch.full_like(edges, 99.0))
-        beyond = (-x > edges[:, 0]) | (x > edges[:, 1]) | (-y > edges[:, 2]) | (y > edges[:, 3])
-        return out.masked_fill(beyond[:, None], 0.0)
+        left, right, top, bottom = torch.where(sides, 0.85 + 0.4 * self.rand(n, 4), 99.0).T[:, :, None, None]
+        return out.masked_fill(((-x > left) | (x > right) | (-y > top) | (y > bottom))[:, None], 0.0)
 
     def _colour(self, out: Tensor) -> Tensor:
         c, n = self.config, len(out)
-        grey = (out * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        grey = (out * self._luma).sum(1, keepdim=True)
         saturation = torch.exp(self.randn(n, 1, 1, 1) * c.colour)
         saturation = saturation.masked_fill(self.chance(n, c.grey).view(-1, 1, 1, 1), 0.0)
         out = grey + (out - grey) * saturation
         gain = torch.exp(self.randn(n, 1, 1, 1) * c.colour * 0.7)
-        balance = torch.exp(self.randn(n, 3, 1, 1) * c.colour * 0.3)
-        level = 0.5 + self.randn(n, 1, 1, 1) * c.colour * 0.2
+        balance = torch.exp(self.randn(n, 3, 1, 1) * c.colour * 0.22)
         mean = out.mean((1, 2, 3), keepdim=True)
-        out = ((out - mean) * gain * balance + mean * balance + level - 0.5).clamp(0, 1)
+        level = self.randn(n, 1, 1, 1) * c.colour * 0.2
+        out = ((out - mean) * gain * balance + mean * balance + level).clamp(1e-3, 1)
         dark = self.chance(n, c.dark).view(-1, 1, 1, 1)
         gamma = torch.exp(self.randn(n, 1, 1, 1) * c.colour * 0.7)
-        gamma = torch.where(dark, gamma * 1.8, gamma)
-        out = out.clamp_min(1e-3) ** gamma
+        out = out ** torch.where(dark, gamma * 1.8, gamma)
         # Light from one side, which portraits never have and photographs do.
-        ramp = torch.linspace(-1, 1, out.shape[-1])
         tilt = self.randn(n, 2, 1, 1) * c.colour * 0.6
-        light = 1 + tilt[:, :1] * ramp.view(1, 1, 1, -1) + tilt[:, 1:] * ramp.view(1, 1, -1, 1)
-        out = out * light.clamp(0.2, 1.8)
-        return out * torch.where(dark, 0.25 + 0.6 * self.rand(n, 1, 1, 1), torch.ones(1))
+        light = 1 + tilt[:, :1] * self._ramp.view(1, 1, 1, -1) + tilt[:, 1:] * self._ramp.view(1, 1, -1, 1)
+        return (out * light.clamp(0.2, 1.8) * torch.where(dark, 0.25 + 0.6 * self.rand(n, 1, 1, 1), 1.0)).clamp(0, 1)
 
-    def _soften(self, out: Tensor) -> Tensor:
-        """Low resolution, blur and JPEG blocks, each on a random part of the batch."""
-        c, n, size = self.config, len(out), self.size
-        order = torch.randperm(n, generator=self.generator)
-        count = round(n * c.lowres)
-        for part in order[:count].chunk(2):
-            if len(part):
-                small = round(14 + (size * 0.8 - 14) * float(self.rand(1)) ** 1.5)
-                tiny = F.interpolate(out[part], (small, small), mode="bilinear", antialias=True, align_corners=False)
-                up = "bicubic" if self.rand(1) < 0.5 else "bilinear"
-                out[part] = F.interpolate(tiny, (size, size), mode=up, align_corners=False)
-        order = torch.randperm(n, generator=self.generator)
-        for part in order[: round(n * c.blur)].chunk(2):
-            if len(part):
-                sigma = 0.4 + 2.0 * self.rand(2)
-                taps = torch.arange(-4.0, 5.0)
-                kx = torch.exp(-((taps / sigma[0]) ** 2) / 2)
-                ky = torch.exp(-((taps / sigma[1]) ** 2) / 2)
-                soft = F.pad(out[part], (4, 4, 4, 4), mode="replicate")
-                soft = F.conv2d(soft, (kx / kx.sum()).expand(3, 1, 1, 9), groups=3)
-                ky = (ky / ky.sum()).view(1, 1, 9, 1).expand(3, 1, 9, 1)
-                out[part] = F.conv2d(soft, ky, groups=3)
-        order = torch.randperm(n, generator=self.generator)
-        part = order[: round(n * c.jpeg)]
-        if len(part):
+    def _parts(self, n: int, share: float, parts: int) -> tuple[Tensor, ...]:
+        """A share of n, drawn, in so many parts: what differs between parts only is drawn once for each."""
+        return torch.randperm(n, device=self.device)[: round(n * share)].chunk(parts)
+
+    def _spoil(self, views: Tensor) -> Tensor:
+        """Low resolution, blur, JPEG blocks, a rectangle, noise."""
+        c, n, size = self.config, len(views), self.size
+        out = views.clone()
+        for number, part in enumerate(self._parts(n, c.lowres, 6)):
+            small = round(14 + (size * 0.8 - 14) * float(torch.rand(())) ** 1.6)
+            tiny = F.interpolate(out[part], (small, small), mode="bilinear", antialias=True, align_corners=False)
+            way = "bicubic" if number % 2 else "bilinear"
+            out[part] = F.interpolate(tiny, (size, size), mode=way, align_corners=False).clamp(0, 1)
+        taps = torch.arange(-4.0, 5.0, device=self.device)
+        for part in self._parts(n, c.blur, 3):
+            kx, ky = (torch.exp(-((taps / (0.4 + 2 * float(torch.rand(())))) ** 2) / 2) for _ in range(2))
+            soft = F.pad(out[part], (4, 4, 4, 4), mode="replicate")
+            soft = F.conv2d(soft, (kx / kx.sum()).expand(3, 1, 1, 9), groups=3)
+            out[part] = F.conv2d(soft, (ky / ky.sum()).view(1, 1, 9, 1).expand(3, 1, 9, 1), groups=3)
+        for part in self._parts(n, c.jpeg, 1):
             out[part] = self._jpeg(out[part])
-        return out
-
-    def _jpeg(self, pictures: Tensor) -> Tensor:
-        n, ch, size, _ = pictures.shape
-        b = size // 8
-        blocks = pictures.view(n, ch, b, 8, b, 8).transpose(3, 4)
-        strength = (1 + 9 * self.rand(n)).view(-1, 1, 1, 1, 1, 1)
-        step = self._quant * strength
-        spectrum = self._dct @ blocks @ self._dct.T
-        blocks = self._dct.T @ ((spectrum / step).round() * step) @ self._dct
-        return blocks.transpose(3, 4).reshape(n, ch, size, size)
-
-    def _erase(self, out: Tensor) -> Tensor:
-        """A rectangle somewhere: a hand, a microphone, a mask, sunglasses."""
-        c, n, size = self.config, len(out), self.size
-        centre = self.rand(n, 2, 1, 1) * size
-        half = (0.05 + 0.2 * self.rand(n, 2, 1, 1)) * size
-        axis = torch.arange(size, dtype=torch.float32)
+        centre, half = self.rand(n, 2, 1, 1) * size, (0.04 + 0.17 * self.rand(n, 2, 1, 1)) * size
+        axis = torch.arange(float(size), device=self.device)
         inside = (axis.view(1, 1, -1) - centre[:, 0]).abs() < half[:, 0]
         inside = inside & ((axis.view(1, -1, 1) - centre[:, 1]).abs() < half[:, 1])
         inside &= self.chance(n, c.erase)[:, None, None]
-        fill = self.rand(n, 3, 1, 1) * (self.rand(n, 1, 1, 1) < 0.7)
-        return torch.where(inside[:, None], fill.expand_as(out), out)
+        out = torch.where(inside[:, None], self.rand(n, 3, 1, 1) * (self.rand(n, 1, 1, 1) < 0.7), out)
+        grain = self.chance(n, c.noise).view(-1, 1, 1, 1) * 0.08 * self.rand(n, 1, 1, 1)
+        return (out + grain * torch.randn_like(out)).clamp(0, 1)
 
-    def __call__(self, crops: Tensor, half: Tensor) -> Tensor:
-        """Augments a batch.
+    def _jpeg(self, pictures: Tensor) -> Tensor:
+        n, channels, size, _ = pictures.shape
+        blocks = pictures.view(n, channels, size // 8, 8, size // 8, 8).transpose(3, 4)
+        step = self._quant * (1 + 9 * self.rand(n)).view(-1, 1, 1, 1, 1, 1)
+        spectrum = self._dct @ blocks @ self._dct.T
+        blocks = self._dct.T @ ((spectrum / step).round() * step) @ self._dct
+        return blocks.transpose(3, 4).reshape(n, channels, size, size)
 
-        Args:
-            crops: (n, 3, h, w), uint8, crops with the cache's margin.
-            half: (n, 2), float32, half width and height of each face in half sides of its crop.
 
-        Returns:
-            (n, 3, size, size), float32, in [0, 1].
-        """
-        # Small parts stay in the processor's cache, which makes this memory-bound work twice as fast.
-        parts = zip(torch.split(crops, 32), torch.split(half, 32), strict=True)
-        return torch.cat([self._part(c, h) for c, h in parts])
+def mixing(n: int, size: int, halves: bool, device: torch.device) -> Mixing:
+    """Draws how two faces, both with their eyes at the same places, become one.
 
-    def _part(self, crops: Tensor, half: Tensor) -> Tensor:
-        grid = self.grid(len(crops))
-        out = F.grid_sample(crops.float(), grid, mode="bilinear", align_corners=False) / 255
-        out = self._cover(out, grid, half)
-        out = self._colour(out)
-        out = self._soften(out.clamp(0, 1))
-        out = self._erase(out)
-        noisy = self.chance(len(out), self.config.noise).nonzero()[:, 0]
-        level = 0.08 * self.rand(len(noisy), 1, 1, 1)
-        grain = torch.randn(out[noisy].shape, generator=self.generator)
-        out[noisy] += level * grain
-        return out.clamp_(0, 1)
+    Args:
+        n: Views.
+        size: Their side.
+        halves: One part of the one, the rest of the other, along a line; or both blended all over.
+        device: Where.
+    """
+    other = torch.randperm(n, device=device)
+    if not halves:
+        concentration = torch.full((n,), 0.4, device=device)
+        share = torch.distributions.Beta(concentration, concentration).sample()
+        share = torch.maximum(share, 1 - share)
+        return Mixing(share.view(-1, 1, 1, 1), share, other)
+    ramp = torch.linspace(-1, 1, size, device=device)
+    angle = torch.rand(n, 1, 1, device=device) * 2 * math.pi
+    along = torch.cos(angle) * ramp.view(1, 1, -1) + torch.sin(angle) * ramp.view(1, -1, 1)
+    mask = torch.sigmoid((along + 0.15 + 0.45 * torch.rand(n, 1, 1, device=device)) / 0.06)[:, None]
+    edge = size // 8
+    return Mixing(mask, mask[:, :, edge:-edge, edge:-edge].mean((1, 2, 3)), other)

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from training.data import Row, read_rows
-from training.prepare import open_picture
+from training.pictures import Picture, open_picture, read_pictures
 
 __all__ = ["align", "average", "write_averages"]
 
@@ -45,9 +44,9 @@ def average(faces: Sequence[npt.NDArray[np.float32]]) -> Image.Image:
     return Image.fromarray(np.round(255 * mean ** (1 / 2.2)).astype(np.uint8))
 
 
-def _people(rows: Sequence[Row], gender: str) -> list[Row]:
+def _people(rows: Sequence[Picture], gender: str) -> list[Picture]:
     """The first picture of each person of a gender."""
-    first: dict[str, Row] = {}
+    first: dict[str, Picture] = {}
     for row in rows:
         if row.source == "london" and row.gender == gender:
             first.setdefault(row.person, row)
@@ -65,19 +64,18 @@ def write_averages(root: Path, detector: Path, out: Path) -> dict[str, int]:
     Returns:
         How many people are in each.
     """
-    import cv2
+    from gender_classifier.runtime.faces.detector import Detector
 
     counts = {}
-    rows = read_rows(root, "train")
+    rows = read_pictures(root, "train")
+    finder = Detector.load(detector, threshold=0.7)
     for gender, name in (("female", "woman"), ("male", "man")):
         faces = []
         for row in _people(rows, gender):
             image = open_picture(root, row)
-            yunet = cv2.FaceDetectorYN.create(str(detector), "", image.size, 0.7)
-            found = yunet.detect(np.asarray(image)[:, :, ::-1].copy())[1]
-            if found is None or len(found) != 1:
-                continue
-            faces.append(align(image, found[0][4:14].reshape(5, 2).astype(np.float64)))
+            found = finder.detect(image)
+            if len(found) == 1:
+                faces.append(align(image, np.array(found[0].landmarks)))
         out.mkdir(parents=True, exist_ok=True)
         average(faces).save(out / f"average-{name}.jpg", quality=90)
         counts[name] = len(faces)

@@ -1,18 +1,18 @@
-"""The curves of the stages, and the front of the candidates, as pictures."""
+"""Draws the curves of a training log."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
 
-__all__ = ["draw_curves", "draw_front"]
+__all__ = ["draw_curves"]
 
 
-def draw_curves(logs: dict[str, dict[str, Any]], path: Path) -> None:
-    """Draws loss and validation accuracy over steps, a colour per stage.
+def draw_curves(log: Path, path: Path) -> None:
+    """Draws accuracy on held-out people over time, a colour for each network, the CC0 network as a dashed line.
 
     Args:
-        logs: Stage -> what it wrote as ``log.json``. A stage with one entry, an average, is a dashed line.
+        log: ``log.json``, as ``train`` writes it.
         path: Where the PNG goes.
     """
     import matplotlib as mpl
@@ -20,44 +20,20 @@ def draw_curves(logs: dict[str, dict[str, Any]], path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 3.6), layout="constrained")
-    for number, (name, log) in enumerate(logs.items()):
-        curves, colour = log["curves"], f"C{number}"
-        if len(curves) == 1:
-            middle.axhline(100 * curves[0]["clean"], color=colour, linestyle="--", label=name)
-            right.axhline(100 * curves[0]["spoilt"], color=colour, linestyle="--")
-            continue
-        steps = [c["step"] for c in curves]
-        left.plot(steps, [c["loss"] for c in curves], color=colour, label=name)
-        middle.plot(steps, [100 * c["clean"] for c in curves], color=colour, label=name)
-        right.plot(steps, [100 * c["spoilt"] for c in curves], color=colour)
-    left.set(xlabel="step", ylabel="training loss (running mean)")
-    middle.set(xlabel="step", ylabel="validation, balanced (%)")
-    right.set(xlabel="step", ylabel="spoilt validation, balanced (%)")
-    middle.legend(fontsize=8, loc="lower right")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-def draw_front(candidates: dict[str, dict[str, float]], path: Path) -> None:
-    """Draws accuracy over milliseconds, one point per candidate.
-
-    Args:
-        candidates: Name -> its ``milliseconds`` and ``spoilt``.
-        path: Where the PNG goes.
-    """
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
-    # Neighbours on the time axis get their names above and below in turn, so that these do not meet.
-    for i, (name, c) in enumerate(sorted(candidates.items(), key=lambda item: item[1]["milliseconds"])):
-        axes.plot(c["milliseconds"], 100 * c["spoilt"], "o", color="tab:blue")
-        place = (c["milliseconds"], 100 * c["spoilt"])
-        axes.annotate(name, place, fontsize=8, xytext=(4, 6 if i % 2 else -11), textcoords="offset points")
-    axes.set(xlabel="ms per face, one thread", ylabel="spoilt validation, balanced (%)")
-    axes.margins(x=0.15, y=0.15)
+    content = json.loads(log.read_text(encoding="utf-8"))
+    figure, axes = plt.subplots(1, 3, figsize=(13, 3.6), layout="constrained")
+    panels = (
+        ("loss", "training loss", 1),
+        ("clean", "held-out faces, balanced (%)", 100),
+        ("spoilt", "spoilt held-out faces, balanced (%)", 100),
+    )
+    for axis, (key, title, factor) in zip(axes, panels, strict=True):
+        for name in content["parameters"]:
+            rows = content["curves"]
+            axis.plot([row["seconds"] for row in rows], [factor * row[name][key] for row in rows], label=name)
+        if key in content["cc0"]:
+            axis.axhline(factor * content["cc0"][key], color="grey", linestyle="--", label="CC0 network")
+        axis.set(xlabel="seconds", ylabel=title)
+    axes[1].legend(fontsize=8, loc="lower right")
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -1,140 +1,131 @@
-"""The pictures on which choices are made: people of the trainable pool whom no weight has seen."""
+"""Measures networks on people whom no weight has seen, and fits the decision rule there."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
-from transformers import AutoModelForImageClassification
 
-from training.augment import Augmenter, normalise
-from training.calibrate import Decision, fit_decision, fit_offset
-from training.config import Augment, Config
-from training.pool import Material
+from gender_classifier.evaluation.calibration import fit
+from gender_classifier.runtime.bundle.manifest import Decision
+from training.augment import Geometry
+from training.pictures import LABELS
 
-__all__ = ["Examination", "balanced_accuracy", "decide", "predict", "validation_views"]
+if TYPE_CHECKING:
+    from training.batches import Source
 
-COPIES = 8
-"""Spoilt views of each validation picture that the decision rule is fitted on."""
+__all__ = ["Examination", "calibrate", "decide", "even_offset"]
 
-
-@torch.no_grad()
-def predict(model: Any, pictures: Tensor, batch: int = 256) -> Tensor:
-    """Logits of normalised pictures: (n, 3, h, w) float32 -> (n, 2) float32, in evaluation mode and full precision."""
-    model.eval()
-    device = next(model.parameters()).device
-    parts = [model(part.to(device)).logits.float().cpu() for part in torch.split(pictures, batch)]
-    return torch.cat(parts)
-
-
-def validation_views(crops: Tensor, half: Tensor, config: Config, copies: int, seed: int) -> tuple[Tensor, Tensor]:
-    """The validation pictures as the product sees them, and spoilt as photographs are: alike for every stage.
-
-    Args:
-        crops: (n, 3, s, s), uint8, cached crops.
-        half: (n, 2), float32.
-        config: The recipe.
-        copies: Number of spoilt views of each picture.
-        seed: Of the spoiling; fixed, so that runs compare.
-
-    Returns:
-        Clean views (n, 3, size, size) and spoilt ones (copies * n, 3, size, size), both normalised float32.
-    """
-    size, s = config.model.size, crops.shape[-1]
-    keep = s * (1 + 2 * config.model.margin) / (1 + 2 * config.data.cache_margin)
-    a = round((s - keep) / 2)
-    middle = crops[:, :, a : s - a, a : s - a].float() / 255
-    clean = F.interpolate(middle, (size, size), mode="bilinear", antialias=True)
-    augment = Augmenter(Augment(), size, config.data.cache_margin, seed)
-    spoilt = [
-        augment(c, h)
-        for _ in range(copies)
-        for c, h in zip(torch.split(crops, 256), torch.split(half, 256), strict=True)
-    ]
-    return normalise(clean), normalise(torch.cat(spoilt))
-
-
-def balanced_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float, float]:
-    """Mean of the two recalls, and the recalls of women and men; all in [0, 1].
-
-    Args:
-        logits: (n, 2), float.
-        labels: (n,), int64, 0 for female and 1 for male.
-    """
-    right = logits.argmax(1) == labels
-    recalls = [float(right[labels == k].float().mean()) for k in (0, 1)]
-    return sum(recalls) / 2, recalls[0], recalls[1]
+Ask = Callable[[Tensor], Tensor]
+"""Views (n, 3, s, s) in [0, 1] -> log odds of ``male`` (n,)."""
 
 
 @dataclass(frozen=True)
 class Examination:
-    """The held-out pictures in the views by which runs are compared: the same for every run and stage."""
+    """The held-out labelled faces: as the product sees them, and spoilt as training views are; alike for every run."""
 
     clean: Tensor
-    """(n, 3, size, size), float32, normalised."""
-    spoilt: Tensor
-    """(3 * n, 3, size, size), float32, normalised."""
-    labels: Tensor
-    """(n,), int64."""
+    spoilt: tuple[Tensor, ...]
+    truth: npt.NDArray[np.int64]
+    device: torch.device
 
     @classmethod
-    def prepare(cls, material: Material, config: Config) -> Examination:
-        """Makes the views."""
-        held = list(material.validation)
-        clean, spoilt = validation_views(material.crops[held], material.half[held], config, 3, seed=99)
-        return cls(clean, spoilt, material.labels[held])
+    def prepare(cls, source: Source, copies: int = 4) -> Examination:
+        """Draws the views, from a seed of their own."""
+        with torch.random.fork_rng(devices=[source.device] if source.device.type == "cuda" else []), torch.no_grad():
+            torch.manual_seed(5)
+            spoilt = tuple(source.views(source.held)[1] for _ in range(copies))
+            clean = source.views.plain(source.held)
+        return cls(clean, spoilt, source.labels[source.held].cpu().numpy(), source.device)
 
-    def figures(self, model: Any) -> dict[str, float]:
-        """A network's recalls and their mean on both kinds of view, as a log holds them; in [0, 1]."""
+    def still(self, n: int) -> Geometry:
+        """The camera that looks where the view looks."""
+        return Geometry.none(n, self.device)
+
+    def odds(self, ask: Ask) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Log odds of clean views (n,) and of spoilt ones (copies, n)."""
+        with torch.no_grad():
+            clean, *spoilt = (ask(views).double().cpu().numpy() for views in (self.clean, *self.spoilt))
+        return clean, np.stack(spoilt)
+
+    def figures(self, ask: Ask) -> dict[str, float]:
+        """Recalls and their mean in [0, 1], and log loss, of both kinds of view, as a log holds them."""
         entry: dict[str, float] = {}
-        for kind, views, labels in (("clean", self.clean, self.labels), ("spoilt", self.spoilt, self.labels.repeat(3))):
-            both, female, male = balanced_accuracy(predict(model, views), labels)
-            entry |= {kind: round(both, 4), f"{kind}_female": round(female, 4), f"{kind}_male": round(male, 4)}
+        for kind, odds in zip(("clean", "spoilt"), self.odds(ask), strict=True):
+            truth = np.broadcast_to(self.truth, odds.shape)
+            women, men = float((odds[truth == 0] <= 0).mean()), float((odds[truth == 1] > 0).mean())
+            loss = float(np.logaddexp(0, np.where(truth == 1, -odds, odds)).mean())
+            numbers = {"": (women + men) / 2, "_female": women, "_male": men, "_loss": loss}
+            entry |= {f"{kind}{name}": round(number, 4) for name, number in numbers.items()}
         return entry
 
 
-def even_out(model: Any, offset: float) -> None:
-    """Adds an offset to the bias of class 0 against class 1, half to either, in the last layer of a classifier."""
-    last = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.out_features == 2][-1]
-    with torch.no_grad():
-        last.bias.add_(torch.tensor([offset / 2, -offset / 2]))
+def even_offset(odds: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]) -> float:
+    """Returns what to add to the log odds of ``male`` so that both classes are recognised equally often.
 
-
-def decide(root: Path, cache: Path, config: Config, checkpoint: Path) -> Decision:
-    """Evens out a checkpoint's errors, fits its decision rule and writes both.
-
-    Portraits of unseen people are much easier than photographs: on clean ones nearly every answer is right at any
-    threshold. The rule is fitted on spoilt views of them, which are wrong as often as photographs are.
+    A class with few people is learnt by heart and then missed in new pictures, however evenly it was drawn.
 
     Args:
-        root: The data root.
-        cache: Where ``prepare`` put the crops.
-        config: The recipe.
-        checkpoint: The folder; receives ``decision.json``, and new biases in its last layer.
+        odds: Log odds, (n,).
+        truth: 0 or 1, both present, (n,).
+    """
+    grid = np.linspace(-3, 3, 601)
+    gaps = [abs((odds[truth == 0] + d <= 0).mean() - (odds[truth == 1] + d > 0).mean()) for d in grid]
+    return float(grid[int(np.argmin(gaps))])
+
+
+def calibrate(model: Any, offset: float, temperature: float) -> None:
+    """Puts offset and temperature into a classifier's last layer, so that its softmax is calibrated by itself.
+
+    Args:
+        model: Its last linear layer has two outputs.
+        offset: Added to the log odds of the second class first.
+        temperature: The logits are divided by it then.
+    """
+    last = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.out_features == len(LABELS)][-1]
+    with torch.no_grad():
+        last.bias.add_(torch.tensor([-offset / 2, offset / 2], device=last.bias.device)).div_(temperature)
+        last.weight.div_(temperature)
+
+
+def decide(model: Any, ask: Ask, examination: Examination, wrong_answers: float, out: Path) -> Decision:
+    """Evens out and calibrates a classifier, fits its thresholds, and writes both beside each other.
+
+    Clean portraits of unseen people are nearly all right at any threshold. The rule is fitted on spoilt views of them,
+    which are wrong as often as photographs are.
+
+    Args:
+        model: The classifier; its last layer is changed.
+        ask: Asks it, as it was.
+        examination: The held-out faces.
+        wrong_answers: Largest share of the answers of each class that may be wrong.
+        out: Receives ``model.safetensors`` and ``decision.json``.
 
     Returns:
-        The rule.
+        The rule; its temperature is 1.
     """
-    material = Material.load(root, cache, config)
-    held = list(material.validation)
-    spoilt = validation_views(material.crops[held], material.half[held], config, COPIES, seed=199)[1]
-    model = AutoModelForImageClassification.from_pretrained(checkpoint)
-    logits = predict(model, spoilt).numpy().astype(np.float64)
-    labels = np.tile(material.labels[held].numpy(), COPIES)
-    offset = fit_offset(logits, labels)
-    even_out(model, offset)
-    model.save_pretrained(checkpoint, safe_serialization=True)
-    logits += [offset / 2, -offset / 2]
-    limit = config.schedule.wrong_answers
+    odds = examination.odds(ask)[1].ravel()
+    truth = np.tile(examination.truth, len(examination.spoilt))
+    offset = even_offset(odds, truth)
+    male = 0.5 * (1 + np.tanh((odds + offset) / 2))
+    fitted = fit(np.stack([1 - male, male], axis=1), truth, max_error=wrong_answers, mix="both")
+    calibrate(model, offset, fitted.temperature)
+    model.save_pretrained(out, safe_serialization=True)
+    # Up to the next hundredth, so that the promise holds.
+    thresholds = {name: float(np.ceil(limit * 100 - 1e-9) / 100) for name, limit in fitted.thresholds.items()}
     provenance = (
-        f"{len(held)} pictures of people held out of training, {COPIES} spoilt views of each; "
-        f"at most {100 * limit:g} % of the answers of either class wrong"
+        f"{len(examination.truth)} faces of people held out of training, {len(examination.spoilt)} spoilt views of "
+        f"each; at most {100 * wrong_answers:g} % of the answers of either class wrong, as found and"
+        " with as many women as men; "
+        f"offset {offset:.2f} and temperature {fitted.temperature:.3f} are in the last layer's weights"
     )
-    rule = fit_decision(logits, labels, limit, provenance)
-    rule.write(checkpoint / "decision.json")
-    return rule
+    decision = Decision(1.0, thresholds, provenance)
+    (out / "decision.json").write_text(json.dumps(asdict(decision), indent=2) + "\n", encoding="utf-8")
+    return decision
