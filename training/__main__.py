@@ -189,7 +189,12 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one step of the recipe; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["detector"]:
+        from training.detector.command import main as detector
+
+        return detector(given[1:])
+    options = _parser().parse_args(given)
     recipe = load_recipe(options.config)
     if options.threads:
         import torch
