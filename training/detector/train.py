@@ -131,7 +131,7 @@ def _update(network: Detector, optimizer: torch.optim.Optimizer, batch: Canvases
     total.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 6.0)
     optimizer.step()
-    return {name: round(float(value), 4) for name, value in parts.items()}
+    return {name: round(float(value.detach()), 4) for name, value in parts.items()}
 
 
 @torch.no_grad()
