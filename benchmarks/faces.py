@@ -1,4 +1,4 @@
-"""Measures the face detector: faces against a hand count, recall against cost, time, and the least size worth an answer.
+"""Measures the face detector: faces against a hand count, recall against cost, time, the least size worth an answer.
 
     python benchmarks/faces.py count --photos DIR [--other FILE ...]
     python benchmarks/faces.py sizes --photos DIR
@@ -41,6 +41,7 @@ from gender_classifier import runtime
 from gender_classifier.runtime.decode.decode import decode
 from gender_classifier.runtime.faces.detector import Detector, Face
 from gender_classifier.runtime.faces.record import builtin
+from gender_classifier.runtime.pipeline import Region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -134,8 +135,8 @@ def count(arguments: argparse.Namespace) -> None:
                 total += compare(faces, seen["clear"], seen["hard"])
             mark = "**" if limit == own.threshold else ""
             print(
-                f"| {mark}{limit:g}{mark} | {total.found} ({total.found / total.clear:.1%}) | {total.clear - total.found} "
-                f"| {total.hard} | {len(total.false)} |"
+                f"| {mark}{limit:g}{mark} | {total.found} ({total.found / total.clear:.1%}) "
+                f"| {total.clear - total.found} | {total.hard} | {len(total.false)} |"
             )
         print()
 
@@ -244,10 +245,15 @@ def least(arguments: argparse.Namespace) -> None:
     for side in (6, 8, 10, 12, 14, 16, 20, 24, 32, 48):
         right: dict[str, list[bool]] = {"female": [], "male": []}
         for image, face, label in labelled_faces(arguments, detector):
-            answer = model.predict(*shrunk(image, face, side))
-            right[label].append(max(answer.probabilities, key=answer.probabilities.__getitem__) == label)
+            small, boxes, eyes = shrunk(image, face, side)
+            chances = model.predict(small, boxes=boxes, eyes=eyes).people[0].probabilities
+            right[label].append(max(chances, key=chances.__getitem__) == label)
         women, men = (statistics.fmean(each) for each in right.values())
-        error = 1.96 / 2 * math.sqrt(sum(p * (1 - p) / len(each) for p, each in zip((women, men), right.values())))
+        error = (
+            1.96
+            / 2
+            * math.sqrt(sum(p * (1 - p) / len(each) for p, each in zip((women, men), right.values(), strict=True)))
+        )
         middle = (women + men) / 2
         print(
             f"| {side} px | {women:.1%} | {men:.1%} | {middle:.1%} ({middle - error:.1%} to {middle + error:.1%}) |",
@@ -286,7 +292,6 @@ def measure(arguments: argparse.Namespace) -> None:
     """Prints the time of decoding, of the detector and of the classifier for photographs of several sizes."""
     model = runtime.load(arguments.model, variant=arguments.variant, faces=False, threads=1)
     detector = Detector.load(arguments.detector, **options(arguments), **threshold(arguments))
-    margin = model.manifest.framing.margin or 0.25
     print("| photograph | megapixels | faces | looks | decode ms | detect ms | classify ms | share | detect ms/MP |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name, megapixels in ((n, m) for m in arguments.megapixels for n in ("003", "032", "055")):
@@ -303,11 +308,8 @@ def measure(arguments: argparse.Namespace) -> None:
             faces = detector.detect(image)
             clock.append(time.thread_time())
             if faces:
-                model.network.logits(
-                    np.stack(
-                        [model.pipeline.processor(crop_face(image, face.box, margin, face.landmarks)) for face in faces]
-                    )
-                )
+                regions = [Region(face.box, face.score, face.landmarks) for face in faces]
+                model.network.logits(model.pipeline.tensors(image, regions))
             clock.append(time.thread_time())
             for kind, start, end in zip(times, clock, clock[1:], strict=False):
                 times[kind].append((end - start) * 1e3)
