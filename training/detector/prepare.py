@@ -184,13 +184,18 @@ def prepare(data: Path, cache: Path, teacher: Path) -> dict[str, int]:
 
 
 def write_pictures(data: Path, path: Path) -> None:
-    """Writes which sets are used and under which licences: a table of set, folder, licence, pictures, held out."""
+    """Writes which sets are used, under which licences, and whom those of them that ask for it want named."""
     counts: Counter[tuple[str, str, str, str]] = Counter()
+    makers: dict[tuple[str, str, str, str], set[str]] = {}
     for folder in (*PORTRAITS, *WHOLE):
         for row in read_rows(data, folder):
             held = "held out" if is_held_out(folder, row) else "used"
-            counts[folder, row["set"], row["licence"].split("[")[0].strip(), held] += 1
+            key = folder, row["set"], row["licence"].split("[")[0].strip(), held
+            counts[key] += 1
+            if row["licence"].startswith("CC BY"):
+                makers.setdefault(key, set()).add(row.get("attribution", ""))
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("folder", "set", "licence", "use", "pictures"))
-        writer.writerows((*key, count) for key, count in sorted(counts.items()))
+        writer.writerow(("folder", "set", "licence", "use", "pictures", "attribution"))
+        for key, count in sorted(counts.items()):
+            writer.writerow((*key, count, "; ".join(sorted(makers.get(key, set())))))
