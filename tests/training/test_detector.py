@@ -149,7 +149,8 @@ def test_faces_of_canvases_are_where_the_red_ovals_are(sources):
 
 def test_canvases_are_sound(canvases):
     assert canvases.pixels.shape == (16, 3, 160, 160)
-    assert canvases.pixels.min() >= 0 and canvases.pixels.max() <= 255
+    assert canvases.pixels.min() >= 0
+    assert canvases.pixels.max() <= 255
     assert not (canvases.face & canvases.unsure).any()
     boxes = canvases.boxes[canvases.face]
     sides = (boxes[:, 2:] - boxes[:, :2]).amax(1)

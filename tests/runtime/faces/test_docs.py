@@ -1,4 +1,4 @@
-"""The tables of docs/faces.md: are they those of the detector that the package carries, and does it still find as many?"""
+"""The tables of docs/faces.md: are they those of the package's detector, and does it still find as many?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEEN = json.loads((ROOT / "benchmarks/faces_hand_count.json").read_text(encoding
 def own_row():
     """The row of the built-in detector's own threshold: faces found, missed, hard ones, false alarms."""
     detector = Detector.load(builtin())
-    table = PAGE.partition(f"sha256 {detector.sha256[:12]}, threshold {detector.threshold:g}:")[2].partition("\n\n\n")[0]
+    table = PAGE.partition(f"sha256 {detector.sha256[:12]}, threshold {detector.threshold:g}:")[2]
     (row,) = [line for line in table.splitlines() if line.startswith(f"| **{detector.threshold:g}** |")][:1]
     return [int(re.match(r"\d+", cell.strip())[0]) for cell in row.strip("|").split("|")[1:]]
 
