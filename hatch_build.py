@@ -16,6 +16,7 @@ PARTS = {
     "export": "export",
     "evaluation": "evaluation",
     "models/gender-small": "models/gender-small",
+    "models/face-detector": "models/face-detector",
     "examples": "examples",
 }
 

@@ -1,10 +1,11 @@
-"""Measures the face detector: faces against a hand count, recall against cost, time, and what it does to accuracy.
+"""Measures the face detector: faces against a hand count, recall against cost, time, the least size worth an answer.
 
-    python benchmarks/faces.py count --detector FILE --photos DIR
-    python benchmarks/faces.py sizes --detector FILE --photos DIR
-    python benchmarks/faces.py limits --detector FILE --photos DIR
-    python benchmarks/faces.py time --detector FILE --photos DIR --model NAME
-    python benchmarks/faces.py accuracy --detector FILE --model NAME --data DIR [DIR ...]
+    python benchmarks/faces.py count --photos DIR [--other FILE ...]
+    python benchmarks/faces.py sizes --photos DIR
+    python benchmarks/faces.py limits --photos DIR
+    python benchmarks/faces.py time --photos DIR
+    python benchmarks/faces.py pair --other FILE [FILE ...]
+    python benchmarks/faces.py least --data DIR [DIR ...]
 
 ``--write FILE`` puts the tables between that command's marks in a page (``docs/faces.md``) instead of printing them.
 
@@ -38,16 +39,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gender_classifier import runtime
 from gender_classifier.runtime.decode.decode import decode
-from gender_classifier.runtime.faces.crop import crop_box, crop_square
-from gender_classifier.runtime.faces.detector import DEFAULT_DETECT_SIZE, Detector, Face
+from gender_classifier.runtime.faces.detector import Detector, Face
+from gender_classifier.runtime.faces.record import builtin
+from gender_classifier.runtime.pipeline import Region
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from gender_classifier.runtime.prediction import Box
 
 HAND_COUNT = Path(__file__).with_name("faces_hand_count.json")
-PLAIN, LEVEL = "face, never turned", "face"
+LOOKS = ((640, 480), (320, 320))
+"""Sizes at which one look is timed."""
+
 SAME_FACE = 0.4
 """Least intersection over union of a found box and the hand-checked one."""
 
@@ -115,27 +119,26 @@ def load_photo(folder: Path, name: str) -> Image.Image:
 
 
 def count(arguments: argparse.Namespace) -> None:
-    """Prints the table of faces found against the hand count, then the totals over thresholds."""
-    lowest = Detector.load(arguments.detector, threshold=0.3, **options(arguments))
-    detector = Detector.load(arguments.detector, **options(arguments), **threshold(arguments))
-    total = Tally()
-    all_faces: dict[str, tuple[Face, ...]] = {}
-    print("| photograph | faces | found | missed | hard ones found | false alarms |\n|---|---|---|---|---|---|")
-    for name, seen in hand_count().items():
-        photo = load_photo(arguments.photos, name)
-        all_faces[name] = lowest.detect(photo)
-        one = compare(detector.detect(photo), seen["clear"], seen["hard"])
-        total += one
-        hard = f"{one.hard} of {len(seen['hard'])}" if seen["hard"] else ""
-        print(f"| {name} | {one.clear} | {one.found} | {one.clear - one.found} | {hard} | {len(one.false)} |")
-    print(f"| all | {total.clear} | {total.found} | {total.clear - total.found} | {total.hard} | {len(total.false)} |")
-    print("\n| threshold | found | missed | hard ones found | false alarms |\n|---|---|---|---|---|")
-    for limit in (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9):
-        total = Tally()
-        for name, seen in hand_count().items():
-            chosen = [face for face in all_faces[name] if face.score >= limit]
-            total += compare(chosen, seen["clear"], seen["hard"])
-        print(f"| {limit} | {total.found} | {total.clear - total.found} | {total.hard} | {len(total.false)} |")
+    """Prints the faces found against the hand count, over thresholds."""
+    for path in (arguments.detector, *arguments.other):
+        own, lowest = (
+            Detector.load(path, **options(arguments)),
+            Detector.load(path, threshold=0.3, **options(arguments)),
+        )
+        found = {name: lowest.detect(load_photo(arguments.photos, name)) for name in hand_count()}
+        print(f"{path.name}, sha256 {own.sha256[:12]}, threshold {own.threshold:g}:\n")
+        print("| threshold | found | missed | hard ones found | false alarms |\n|---|---|---|---|---|")
+        for limit in sorted({0.5, 0.6, 0.7, 0.8, 0.85, 0.9, own.threshold}):
+            total = Tally()
+            for name, seen in hand_count().items():
+                faces = [face for face in found[name] if face.score >= limit]
+                total += compare(faces, seen["clear"], seen["hard"])
+            mark = "**" if limit == own.threshold else ""
+            print(
+                f"| {mark}{limit:g}{mark} | {total.found} ({total.found / total.clear:.1%}) "
+                f"| {total.clear - total.found} | {total.hard} | {len(total.false)} |"
+            )
+        print()
 
 
 def mosaics(folder: Path, per_side: int, cell: int) -> list[tuple[Image.Image, list[Box], list[Box]]]:
@@ -190,7 +193,7 @@ def sizes(arguments: argparse.Namespace) -> None:
 def limits(arguments: argparse.Namespace) -> None:
     """Prints which faces are found by their size, and by how far the picture is turned."""
     detector = Detector.load(arguments.detector, **options(arguments), **threshold(arguments))
-    size = arguments.detect_size or DEFAULT_DETECT_SIZE
+    size = detector.detect_size
     edges = (8, 10, 12, 16, 24, 48, math.inf)
     there, found = Counter[float](), Counter[float]()
     for per_side, cell in ((1, 1280), (2, 1280), (3, 1280), (4, 960), (5, 960), (6, 960)):
@@ -232,86 +235,63 @@ def look(detector: Detector, image: Image.Image) -> tuple[tuple[Face, ...], int]
         del detector.candidates
 
 
-@dataclass
-class Labelled:
-    """One picture of a labelled folder, and what the model says of it in each framing (``None``: no face)."""
-
-    label: str
-    age: str
-    answers: dict[str, str | None]
-
-
-def answer_all(folder: Path, model: runtime.Classifier, detector: Detector, turn: float) -> list[Labelled]:
-    """Classifies every picture whole, by its largest face as it is, and by that face as the package frames it."""
-    margin = model.manifest.framing.margin or 0.25
-    with (folder / "labels.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    result = []
-    for row in rows:
-        image = decode(folder / row["file"])
-        if turn:
-            image = image.rotate(turn, Image.Resampling.BICUBIC, expand=True)
-        views = {"whole picture": image}
-        if faces := detector.detect(image):
-            views[PLAIN] = crop_square(image, faces[0].box, margin)
-            views[LEVEL] = crop_box(image, faces[0].box, margin, faces[0].landmarks)
-        logits = model.network.logits(np.stack([model.pipeline.processor(view) for view in views.values()]))
-        words = [model.manifest.labels[index].meaning for index in logits.argmax(axis=1)]
-        answers: dict[str, str | None] = dict.fromkeys(("whole picture", PLAIN, LEVEL))
-        result.append(Labelled(row["gender"], row.get("age", ""), {**answers, **dict(zip(views, words, strict=True))}))
-    return result
+def least(arguments: argparse.Namespace) -> None:
+    """Prints how often the model is right by the size of the face: where its answers stop being worth something."""
+    model = runtime.load(arguments.model, variant=arguments.variant)
+    detector = Detector.load(arguments.detector, **options(arguments))
+    print(f"Model {model.identity}; most probable class, no threshold.\n")
+    print("| longer side of the face | women right | men right | balanced accuracy, 95 % interval |")
+    print("|---|---|---|---|")
+    for side in (6, 8, 10, 12, 14, 16, 20, 24, 32, 48):
+        right: dict[str, list[bool]] = {"female": [], "male": []}
+        for image, face, label in labelled_faces(arguments, detector):
+            small, boxes, eyes = shrunk(image, face, side)
+            chances = model.predict(small, boxes=boxes, eyes=eyes).people[0].probabilities
+            right[label].append(max(chances, key=chances.__getitem__) == label)
+        women, men = (statistics.fmean(each) for each in right.values())
+        error = (
+            1.96
+            / 2
+            * math.sqrt(sum(p * (1 - p) / len(each) for p, each in zip((women, men), right.values(), strict=True)))
+        )
+        middle = (women + men) / 2
+        print(
+            f"| {side} px | {women:.1%} | {men:.1%} | {middle:.1%} ({middle - error:.1%} to {middle + error:.1%}) |",
+            flush=True,
+        )
 
 
-def accuracy(arguments: argparse.Namespace) -> None:
-    """Prints accuracy without detection and with it, and whether levelling the eyes helps."""
-    model = runtime.load(arguments.model, variant=arguments.variant, faces=False)
-    detector = Detector.load(arguments.detector, **options(arguments), **threshold(arguments))
-    weights = model.manifest.variants[model.variant].sha256[:12]
-    print(f"Model `{model.manifest.name}`, {model.variant}, sha256 {weights}; most probable class, no threshold.\n")
-    print("| pictures | framing | balanced accuracy | women right | men right | no face found |")
-    print("|---|---|---|---|---|---|")
-    notes = []
+def labelled_faces(arguments: argparse.Namespace, detector: Detector) -> Iterator[tuple[Image.Image, Face, str]]:
+    """Yields the adults of labelled folders: the picture, its largest face, ``female`` or ``male``."""
     for folder in arguments.data:
-        for turn in arguments.turn:
-            everyone = answer_all(folder, model, detector, turn)
-            groups = {"": everyone}
-            adults = [one for one in everyone if one.age.isdigit() and int(one.age) >= 18]
-            if adults and len(adults) < len(everyone):
-                groups[", adults"] = adults
-            for name, group in groups.items():
-                title = f"{folder.name}{name}" + (f", turned by {turn:g} degrees" if turn else "")
-                for framing in group[0].answers:
-                    print(f"| {title} ({len(group)}) | {framing} | {shares(group, framing)} |", flush=True)
-                notes.append(f"{title}: {discordant(group)}")
-    print("\n" + "\n".join(f"- {note}" for note in notes))
+        with (folder / "labels.csv").open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if not row["age"].isdigit() or int(row["age"]) >= 18]
+        for row in rows[:: arguments.every]:
+            image = decode(folder / row["file"])
+            if faces := detector.detect(image):
+                yield image, faces[0], row["gender"]
 
 
-def shares(group: list[Labelled], framing: str) -> str:
-    """Returns cells: balanced accuracy, share right of women and men (of all of them, found or not), none found."""
-    right = [
-        statistics.fmean(one.answers[framing] == gender for one in group if one.label == gender)
-        for gender in ("female", "male")
-    ]
-    none = sum(one.answers[framing] is None for one in group)
-    return f"{statistics.fmean(right):.1%} | {right[0]:.1%} | {right[1]:.1%} | {none}"
+def shrunk(image: Image.Image, face: Face, side: float) -> tuple[Image.Image, list[Box], list[Any]]:
+    """Returns a picture scaled down until its face has the given longer side, and where face and eyes are then."""
+    scale = min(1.0, side / longer_side(face.box))
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    across, down = size[0] / image.width, size[1] / image.height
+    x0, y0, x1, y1 = face.box
+    eyes = [(x * across, y * down) for x, y in face.landmarks[:2]]
+    small = image.resize(size, Image.Resampling.LANCZOS)
+    return small, [(x0 * across, y0 * down, x1 * across, y1 * down)], [tuple(eyes)]
 
 
-def discordant(group: list[Labelled]) -> str:
-    """Compares the face with level eyes with the face as it is, picture by picture (exact McNemar test, two-sided)."""
-    plain = [one.answers[PLAIN] == one.label for one in group]
-    level = [one.answers[LEVEL] == one.label for one in group]
-    better = sum(b and not a for a, b in zip(plain, level, strict=True))
-    worse = sum(a and not b for a, b in zip(plain, level, strict=True))
-    total = better + worse
-    tail = sum(math.comb(total, k) for k in range(min(better, worse) + 1)) / 2**total
-    return f"levelling the eyes corrects {better} answers and spoils {worse} (p = {min(1.0, 2 * tail):.2g})"
+def longer_side(box: Box) -> float:
+    """Returns the longer side of a box."""
+    return max(box[2] - box[0], box[3] - box[1])
 
 
 def measure(arguments: argparse.Namespace) -> None:
     """Prints the time of decoding, of the detector and of the classifier for photographs of several sizes."""
     model = runtime.load(arguments.model, variant=arguments.variant, faces=False, threads=1)
     detector = Detector.load(arguments.detector, **options(arguments), **threshold(arguments))
-    margin = model.manifest.framing.margin or 0.25
     print("| photograph | megapixels | faces | looks | decode ms | detect ms | classify ms | share | detect ms/MP |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name, megapixels in ((n, m) for m in arguments.megapixels for n in ("003", "032", "055")):
@@ -328,11 +308,8 @@ def measure(arguments: argparse.Namespace) -> None:
             faces = detector.detect(image)
             clock.append(time.thread_time())
             if faces:
-                model.network.logits(
-                    np.stack(
-                        [model.pipeline.processor(crop_box(image, face.box, margin, face.landmarks)) for face in faces]
-                    )
-                )
+                regions = [Region(face.box, face.score, face.landmarks) for face in faces]
+                model.network.logits(model.pipeline.tensors(image, regions))
             clock.append(time.thread_time())
             for kind, start, end in zip(times, clock, clock[1:], strict=False):
                 times[kind].append((end - start) * 1e3)
@@ -345,6 +322,29 @@ def measure(arguments: argparse.Namespace) -> None:
             f"| {cost['detect'] / megapixels:.1f} |",
             flush=True,
         )
+
+
+def pair(arguments: argparse.Namespace) -> None:
+    """Prints the time of one look, in turn with other detectors, on one thread."""
+    detectors = [Detector.load(path) for path in (arguments.detector, *arguments.other)]
+    print(
+        "| detector | weights file | " + " | ".join(f"{w} x {h}, ms" for w, h in LOOKS) + " | share of the last one |"
+    )
+    print("|---|---|" + "---|" * (len(LOOKS) + 1))
+    times: dict[tuple[int, tuple[int, int]], list[float]] = {}
+    random = np.random.default_rng(0)
+    for size in LOOKS:
+        pixels = random.integers(0, 256, (size[1], size[0], 3), np.uint8)
+        for _ in range(arguments.repeats * 8):
+            for index, detector in enumerate(detectors):
+                started = time.process_time()
+                detector.candidates(pixels)
+                times.setdefault((index, size), []).append((time.process_time() - started) * 1e3)
+    for index, detector in enumerate(detectors):
+        cells = " | ".join(f"{statistics.median(times[index, size]):.1f}" for size in LOOKS)
+        ratios = [a / b for a, b in zip(times[index, LOOKS[0]], times[len(detectors) - 1, LOOKS[0]], strict=True)]
+        path = Path(detector.path)
+        print(f"| {path.name} | {path.stat().st_size:,} bytes | {cells} | {statistics.median(ratios):.2f} |")
 
 
 def options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -366,12 +366,16 @@ def parse() -> argparse.Namespace:
         "sizes": sizes,
         "limits": limits,
         "time": measure,
-        "accuracy": accuracy,
+        "pair": pair,
+        "least": least,
     }
     for name, job in jobs.items():
         command = commands.add_parser(name, help=job.__doc__)
         command.set_defaults(job=job)
-        command.add_argument("--detector", type=Path, required=True, help="YuNet's ONNX file")
+        command.add_argument(
+            "--detector", type=Path, default=builtin(), help="its ONNX file (default: the built-in one)"
+        )
+        command.add_argument("--other", type=Path, nargs="+", default=[], help="detectors to compare with")
         command.add_argument("--threshold", type=float)
         command.add_argument("--detect-size", type=int)
         command.add_argument("--photos", type=Path, help="folder of the hand-counted photographs")
@@ -379,7 +383,7 @@ def parse() -> argparse.Namespace:
         command.add_argument("--model", help="name or folder of a bundle")
         command.add_argument("--variant", help="its variant")
         command.add_argument("--data", type=Path, nargs="+", help="folders with labels.csv")
-        command.add_argument("--turn", type=float, nargs="+", default=[0.0], help="degrees to turn the pictures by")
+        command.add_argument("--every", type=int, default=1, help="take every so-many-th picture")
         command.add_argument("--megapixels", type=float, nargs="+", default=[1, 12, 24, 48])
         command.add_argument("--repeats", type=int, default=5)
         command.add_argument("--write", type=Path, metavar="FILE", help="page whose tables are replaced")

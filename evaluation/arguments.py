@@ -114,7 +114,9 @@ def _add_model(parser: argparse.ArgumentParser, *, twice: bool = False) -> None:
         dest="faces",
         action="store_const",
         const=False,
-        help="whole pictures, even where a detector is installed",
+        help="whole pictures; faces are not looked for",
     )
-    parser.add_argument("--detector", metavar="FILE", help="face detector to use (default: the installed one)")
+    parser.add_argument(
+        "--detector", metavar="FILE", help="face detector (default: the one added, else the built-in one)"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the network")

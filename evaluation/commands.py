@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..runtime.bundle.locate import choose
 from ..runtime.bundle.manifest import Decision
 from ..runtime.classifier import load
-from ..runtime.errors import Notice, OptionError
+from ..runtime.errors import OptionError
 from ..runtime.escaping import printable, printable_lines
 from ..runtime.options import from_flat
 from . import calibration, figures, report
@@ -103,6 +103,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     decision = Decision(
         temperature=round(fitted.temperature, 6),
         thresholds={name: round(value, 6) for name, value in fitted.thresholds.items()},
+        min_face=classifier.manifest.decision.min_face,
         provenance=(
             f"gender-classifier evaluate calibrate, {datetime.now(timezone.utc):%Y-%m-%d}: "
             "temperature of greatest likelihood, "
@@ -160,8 +161,6 @@ def _load(arguments: argparse.Namespace, model: str | None) -> Classifier:
             f"The model {classifier.manifest.name} answers {', '.join(classifier.manifest.meanings)}; "
             f"an evaluation needs {' and '.join(CLASSES)}."
         )
-    if Notice.NO_DETECTOR in classifier.notices:
-        _say("No face detector is installed, so whole pictures are judged; this model expects faces.")
     return classifier
 
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..runtime.errors import ClassifierError, ImageError, Notice
+from ..runtime.errors import ClassifierError, ImageError
 from ..runtime.options import from_flat
 from ..runtime.prediction import Prediction, Status
 from .advice import explained
@@ -83,8 +83,6 @@ def load_classifier(
     said = []
     if choice.by in ("variable", "exported"):
         said.append(phrase(lang, f"chosen.{choice.by}", model=classifier.manifest.name))
-    if Notice.NO_DETECTOR in classifier.notices:
-        said.append(phrase(lang, "no_detector"))
     return classifier, said
 
 

@@ -73,12 +73,6 @@ CATALOGUE: Final[Mapping[str, tuple[str, str]]] = {
         "Using the model {model}, the one exported last.",
         "Le modèle utilisé est {model}, le dernier exporté.",
     ),
-    "no_detector": (
-        "No face detector is installed, so whole pictures are classified; this model expects faces. "
-        "To install one: gender-classifier models add-detector",
-        "Aucun détecteur de visages n'est installé : les images entières sont classées, alors que ce modèle attend "
-        "des visages. Pour en installer un : gender-classifier models add-detector",
-    ),
     "left_out": (
         "{n} file that is not a photograph was left out ({examples})."
         "|{n} files that are not photographs were left out ({examples}).",

@@ -85,11 +85,6 @@ class Classifier:
             self.network.threads,
             None if self.pipeline.detector is None else self.pipeline.detector.path,
         )
-        if self.pipeline.wants_faces and self.pipeline.detector is None:
-            logger.warning(
-                "No face detector is installed; %s expects faces and gets whole pictures.", self.manifest.name
-            )
-            notices = (*notices, Notice.NO_DETECTOR)
         self.notices = notices
 
     @property
@@ -205,14 +200,10 @@ class Classifier:
 
         Raises:
             ImageError: If the picture cannot be used.
-            DetectorNotFoundError: If no detector is installed, or faces are switched off.
+            OptionError: If faces are switched off.
         """
         if self.pipeline.detector is None:
-            raise DetectorNotFoundError(
-                "No face detector is installed."
-                if self.pipeline.wants_faces
-                else "Faces are switched off for this classifier; load it with faces=True."
-            )
+            raise OptionError("Faces are switched off for this classifier; load it with faces=True.")
         picture = self.pipeline.decode(unwrapped(image)[0])
         with failures():
             return self.pipeline.faces(picture)

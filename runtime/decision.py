@@ -54,7 +54,8 @@ def answer(
     """Turns one row of probabilities into an answer.
 
     The most probable class is shown when its probability reaches its threshold, else ``uncertain``. Precedence:
-    ``threshold`` for every class, then the bundle's own for that class, then 0 (always answer).
+    ``threshold`` for every class, then the bundle's own for that class, then 0 (always answer). A face whose longer
+    side is below the bundle's ``min_face`` is ``uncertain`` whatever its probability: so few pixels do not tell.
 
     Args:
         row: (classes,) in [0, 1].
@@ -69,10 +70,11 @@ def answer(
     label = labels[best]
     score = float(row[best])
     limit = decision.thresholds.get(label.meaning, 0.0) if threshold is None else threshold
+    tells = box is None or max(box[2] - box[0], box[3] - box[1]) >= decision.min_face
     return Person(
         box=box,
         detection_score=detection_score,
-        label=label.meaning if score >= limit else UNCERTAIN,
+        label=label.meaning if tells and score >= limit else UNCERTAIN,
         score=score,
         probabilities={each.meaning: float(value) for each, value in zip(labels, row, strict=True)},
         raw_label=label.raw,

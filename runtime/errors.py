@@ -67,7 +67,7 @@ class NotABundleError(ModelNotFoundError):
 
 
 class DetectorNotFoundError(ModelNotFoundError):
-    """Faces are asked for, and no face detector is installed."""
+    """There is no file of a face detector where one was named."""
 
 
 class BundleError(ClassifierError, ValueError):
@@ -144,8 +144,6 @@ class Notice(str, Enum):
 
     BUILTIN_MODEL = "builtin_model"
     """No model was named, and the built-in one is in use; there are larger ones on the Hub."""
-    NO_DETECTOR = "no_detector"
-    """The model expects faces and no face detector is installed, so whole pictures are classified."""
 
     def __str__(self) -> str:
         return self.value

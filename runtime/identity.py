@@ -39,6 +39,7 @@ def identity_of(bundle: Bundle, options: Options, detector: str | None) -> str:
         "framing": asdict(manifest.framing),
         "temperature": manifest.decision.temperature,
         "thresholds": manifest.decision.thresholds if options.threshold is None else options.threshold,
+        "min_face": manifest.decision.min_face,
         "detector": detector,
         "options": {name: told[name] for name in deciding if name not in _ELSEWHERE},
     }

@@ -79,7 +79,7 @@ class Faces:
     """How faces are found. ``None`` leaves a value to what the detector's own record says.
 
     Attributes:
-        detector: An ONNX file of a face detector; the installed one unless given.
+        detector: An ONNX file of a face detector; by default the one that was added, else the built-in one.
         threshold: Least detection score, in [0, 1].
         detect_size: Longest side, in pixels, at which a large picture is searched.
         min_size: Faces whose longer side is below this many pixels are left out.
@@ -90,12 +90,12 @@ class Faces:
     """
 
     detector: str | os.PathLike[str] | None = _option(  # noqa: RUF009
-        None, "detector", "face detector to use (default: the installed one)", metavar="FILE"
+        None, "detector", "face detector (default: the one added, else the built-in one)", metavar="FILE"
     )
     threshold: float | None = _option(
         None,
         "detector_threshold",
-        "least detection score, 0 to 1 (default: 0.8)",
+        "least detection score, 0 to 1 (default: the detector's own)",
         kind=float,
         metavar="P",
         least=0,
@@ -104,7 +104,7 @@ class Faces:
     detect_size: int | None = _option(
         None,
         "detect_size",
-        "longest side at which faces are looked for (default: 1152)",
+        "longest side at which faces are looked for (default: the detector's own, 1152)",
         kind=int,
         metavar="PX",
         least=1,

@@ -6,14 +6,13 @@ import math
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import numpy as np
 
 from .decode.decode import decode
 from .decode.opening import shown
-from .errors import DetectorNotFoundError, ImageError, OptionError, UnsupportedProcessorError, first_line
+from .errors import ImageError, OptionError, UnsupportedProcessorError, first_line
 from .faces.crop import DEFAULT_MARGIN, crop_face, square_around, usable_eyes
 from .inputs import EYES_ALONE, unwrapped
 from .options import Faces, Options
@@ -85,7 +84,6 @@ class Pipeline:
         processor: Turns an upright RGB picture into the network's input.
         detector: Finds the faces; ``None`` where whole pictures are classified.
         framing: What the network was trained to see of a face.
-        wants_faces: Whether faces are to be looked for; without a detector they are not.
     """
 
     def __init__(self, bundle: Bundle, options: Options) -> None:
@@ -93,20 +91,20 @@ class Pipeline:
 
         Raises:
             UnsupportedProcessorError: If the bundle's processor is not known.
-            DetectorNotFoundError: If faces are asked for and there is no detector.
+            ModelNotFoundError: If the detector that was named is not there.
             DetectorError: If the detector cannot be used.
             OptionError: If one of its settings cannot be used.
         """
         self.framing = bundle.manifest.framing
         self.processor = _read_processor(bundle)
-        self.wants_faces = self.framing.wants_faces if options.faces is None else options.faces is not False
+        wants_faces = self.framing.wants_faces if options.faces is None else options.faces is not False
         self._exact = options.exact
         self._limits = options.limits
         io = bundle.manifest.io
         # An eyes crop is made at the size that the processor scales to, which then has nothing left to scale.
         self._side = max(self.processor.decode_target or (io.width, io.height))
         self._faces = options.faces if isinstance(options.faces, Faces) else Faces()
-        self.detector = _load_detector(self._faces, required=bool(options.faces)) if self.wants_faces else None
+        self.detector = _load_detector(self._faces) if wants_faces else None
 
     def prepare(
         self, image: Picture | ImageError, boxes: Sequence[Box] | None = None, eyes: Sequence[Eyes | None] | None = None
@@ -263,17 +261,12 @@ def _read_processor(bundle: Bundle) -> Processor:
         raise UnsupportedProcessorError(f"{bundle.path / manifest.processor.file} cannot be used: {error}.") from error
 
 
-def _load_detector(faces: Faces, *, required: bool) -> Detector | None:
-    from .faces.detector import Detector, installed
+def _load_detector(faces: Faces) -> Detector:
+    from .faces.detector import Detector
+    from .faces.record import chosen
 
-    path = Path(faces.detector) if faces.detector else installed()
-    if path is None:
-        if required:
-            raise DetectorNotFoundError("No face detector is installed.")
-        return None
-    named: dict[str, Any] = {"threshold": faces.threshold, "detect_size": faces.detect_size}
     # One thread: it runs in the decoding workers, which are as many as there are CPUs.
-    return Detector.load(path, **{key: value for key, value in named.items() if value is not None})
+    return Detector.load(faces.detector or chosen(), threshold=faces.threshold, detect_size=faces.detect_size)
 
 
 def _longer_side(box: Box) -> float:

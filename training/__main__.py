@@ -93,7 +93,7 @@ def _decide(options: argparse.Namespace, recipe: Recipe) -> None:
     source, size = _source(options, recipe), recipe.networks[name].size
     model.to(source.device)
     examination = Examination.prepare(source, copies=8)
-    print(decide(model, lambda v: answer(model, size, v), examination, recipe.wrong_answers, options.out))
+    print(decide(model, lambda v: answer(model, size, v), examination, recipe, options.out))
 
 
 def _export(options: argparse.Namespace, recipe: Recipe) -> None:
@@ -134,7 +134,12 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one step of the recipe; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["detector"]:
+        from training.detector.command import main as detector
+
+        return detector(given[1:])
+    options = _parser().parse_args(given)
     COMMANDS[options.command](options, load_recipe(options.config))
     return 0
 

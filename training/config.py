@@ -181,6 +181,7 @@ class Recipe:
         augment: The views.
         schedule: The clock.
         wrong_answers: Largest share of wrong answers of each class that the decision rule allows on validation.
+        min_face: Pixels of a face's longer side below which the product answers ``uncertain`` (docs/faces.md).
     """
 
     networks: dict[str, Network]
@@ -190,6 +191,7 @@ class Recipe:
     augment: Augment = field(default_factory=Augment)
     schedule: Schedule = field(default_factory=Schedule)
     wrong_answers: float = 0.025
+    min_face: float = 12.0
 
     def __post_init__(self) -> None:
         for name in (self.teacher, self.built_in):

@@ -20,6 +20,7 @@ from training.pictures import LABELS
 
 if TYPE_CHECKING:
     from training.batches import Source
+    from training.config import Recipe
 
 __all__ = ["Examination", "calibrate", "decide", "even_offset"]
 
@@ -95,7 +96,7 @@ def calibrate(model: Any, offset: float, temperature: float) -> None:
         last.weight.div_(temperature)
 
 
-def decide(model: Any, ask: Ask, examination: Examination, wrong_answers: float, out: Path) -> Decision:
+def decide(model: Any, ask: Ask, examination: Examination, recipe: Recipe, out: Path) -> Decision:
     """Evens out and calibrates a classifier, fits its thresholds, and writes both beside each other.
 
     Clean portraits of unseen people are nearly all right at any threshold. The rule is fitted on spoilt views of them,
@@ -105,7 +106,7 @@ def decide(model: Any, ask: Ask, examination: Examination, wrong_answers: float,
         model: The classifier; its last layer is changed.
         ask: Asks it, as it was.
         examination: The held-out faces.
-        wrong_answers: Largest share of the answers of each class that may be wrong.
+        recipe: Says how many answers may be wrong, and which faces are too small.
         out: Receives ``model.safetensors`` and ``decision.json``.
 
     Returns:
@@ -115,17 +116,17 @@ def decide(model: Any, ask: Ask, examination: Examination, wrong_answers: float,
     truth = np.tile(examination.truth, len(examination.spoilt))
     offset = even_offset(odds, truth)
     male = 0.5 * (1 + np.tanh((odds + offset) / 2))
-    fitted = fit(np.stack([1 - male, male], axis=1), truth, max_error=wrong_answers, mix="both")
+    fitted = fit(np.stack([1 - male, male], axis=1), truth, max_error=recipe.wrong_answers, mix="both")
     calibrate(model, offset, fitted.temperature)
     model.save_pretrained(out, safe_serialization=True)
     # Up to the next hundredth, so that the promise holds.
     thresholds = {name: float(np.ceil(limit * 100 - 1e-9) / 100) for name, limit in fitted.thresholds.items()}
     provenance = (
         f"{len(examination.truth)} faces of people held out of training, {len(examination.spoilt)} spoilt views of "
-        f"each; at most {100 * wrong_answers:g} % of the answers of either class wrong, as found and"
+        f"each; at most {100 * recipe.wrong_answers:g} % of the answers of either class wrong, as found and"
         " with as many women as men; "
         f"offset {offset:.2f} and temperature {fitted.temperature:.3f} are in the last layer's weights"
     )
-    decision = Decision(1.0, thresholds, provenance)
+    decision = Decision(1.0, thresholds, recipe.min_face, provenance)
     (out / "decision.json").write_text(json.dumps(asdict(decision), indent=2) + "\n", encoding="utf-8")
     return decision

@@ -33,6 +33,7 @@ class Published:
     bytes: int
     sha256: str
     license: str
+    threshold: float
 
 
 PUBLISHED: Final = Published(
@@ -42,6 +43,7 @@ PUBLISHED: Final = Published(
     bytes=232_589,
     sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
     license="MIT",
+    threshold=0.7,
 )
 """YuNet as OpenCV's model zoo publishes it, with the licence that its README names."""
 
@@ -97,7 +99,8 @@ def install(file: Path | None = None) -> tuple[Detector, Path]:
         StoreError: If the folder cannot be written.
         HubError: If it could not be downloaded.
     """
-    from ...runtime.faces.detector import FILE_NAME, RECORD_NAME, Detector, install_dir
+    from ...runtime.faces.detector import Detector
+    from ...runtime.faces.record import FILE_NAME, RECORD_NAME, install_dir
 
     folder = install_dir()
     with store.publishing(folder, marker=FILE_NAME) as stage:
@@ -114,8 +117,9 @@ def install(file: Path | None = None) -> tuple[Detector, Path]:
             "bytes": staged.stat().st_size,
             "sha256": detector.sha256,
             "source": source,
-            "license": PUBLISHED.license if detector.sha256 == PUBLISHED.sha256 else None,
         }
+        if detector.sha256 == PUBLISHED.sha256:
+            record |= {"license": PUBLISHED.license, "threshold": PUBLISHED.threshold}
         (stage / RECORD_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return detector, folder / FILE_NAME
 

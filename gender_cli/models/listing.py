@@ -175,7 +175,8 @@ def card(model: Installed, manifest: Manifest) -> list[str]:
         (
             "decision",
             f"temperature {decision.temperature:g}; "
-            + (f"uncertain below {thresholds}" if thresholds else "always an answer, never uncertain"),
+            + (f"uncertain below {thresholds}" if thresholds else "always an answer, never uncertain")
+            + (f", and for faces below {decision.min_face:g} pixels" if decision.min_face else ""),
         ),
         *([("chosen on", decision.provenance)] if decision.provenance else []),
         ("created", manifest.created),

@@ -16,6 +16,7 @@ __all__ = [
     "BUILTIN_NAME",
     "MODELS_VARIABLE",
     "MODEL_VARIABLE",
+    "PACKAGE",
     "Choice",
     "builtin_path",
     "choose",
@@ -35,7 +36,7 @@ MODELS_VARIABLE: Final = "GENDER_CLASSIFIER_MODELS"
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
-_PACKAGE: Final = Path(__file__).resolve().parents[2]  # the checkout, or gender_classifier/ where it is installed
+PACKAGE: Final = Path(__file__).resolve().parents[2]  # the checkout, or gender_classifier/ where it is installed
 
 
 class Choice(NamedTuple):
@@ -186,7 +187,7 @@ def builtin_path() -> Path:
     Raises:
         ModelNotFoundError: If neither is there, which means a broken installation.
     """
-    path = _PACKAGE / "models" / BUILTIN_NAME
+    path = PACKAGE / "models" / BUILTIN_NAME
     if is_bundle(path):
         return path
     raise ModelNotFoundError(
@@ -206,5 +207,5 @@ def _written(bundle: Path) -> float:
 
 def _checkout_models() -> Path | None:
     """Returns ``models/`` of the checkout this package runs from, or ``None`` when it is an installed copy."""
-    models = _PACKAGE / "models"
-    return models if (_PACKAGE / "pyproject.toml").is_file() and models.is_dir() else None
+    models = PACKAGE / "models"
+    return models if (PACKAGE / "pyproject.toml").is_file() and models.is_dir() else None

@@ -267,15 +267,18 @@ class Decision:
     Attributes:
         temperature: Logits are divided by it before softmax or sigmoid (Guo et al. 2017, arXiv 1706.04599).
         thresholds: For each meaning, the probability in [0, 1] below which the answer is ``uncertain``.
+        min_face: Longer side of a face, in pixels of the picture, below which the answer is ``uncertain``.
         provenance: On which pictures they were chosen, and how; ``None`` when they are the neutral defaults.
     """
 
     temperature: float = 1.0
     thresholds: dict[str, float] = field(default_factory=dict)
+    min_face: float = 0.0
     provenance: str | None = None
 
     def __post_init__(self) -> None:
         _require(self.temperature > 0, "temperature is not positive")
+        _require(self.min_face >= 0, "min_face is negative")
         for meaning, threshold in self.thresholds.items():
             _require(0 <= threshold <= 1, f"the threshold of {excerpt(meaning)} is not in [0, 1]")
 

@@ -1,25 +1,20 @@
-"""Where the faces of a photograph are: YuNet on our own session, decoded in numpy.
-
-The detector's file is not part of this package. ``gender-classifier models add-detector`` installs the published one;
-:func:`installed` says where it is.
-"""
+"""Finds the faces of a photograph: a detector with YuNet's outputs on our own session, decoded in numpy."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..bundle.locate import expanded, user_dir
-from ..errors import BundleError, DetectorError, ModelNotFoundError, OptionError
+from ..bundle.locate import expanded
+from ..errors import BundleError, DetectorError, DetectorNotFoundError, OptionError
 from ..session import Session, create_session
-from . import tiles, yunet
+from . import tiles, turns, yunet
+from .record import read_record
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,27 +22,7 @@ if TYPE_CHECKING:
 
     from ..prediction import Box
 
-__all__ = [
-    "DEFAULT_DETECT_SIZE",
-    "DEFAULT_THRESHOLD",
-    "DETECTOR_VARIABLE",
-    "FILE_NAME",
-    "RECORD_NAME",
-    "Detector",
-    "Face",
-    "install_dir",
-    "installed",
-]
-
-DETECTOR_VARIABLE: Final = "GENDER_CLASSIFIER_DETECTOR"
-FILE_NAME: Final = "face_detection_yunet.onnx"
-RECORD_NAME: Final = "detector.json"
-
-DEFAULT_THRESHOLD: Final = 0.8
-"""Chosen on hand-counted photographs (``docs/faces.md``): the lowest without false alarms, and no clear face missed."""
-
-DEFAULT_DETECT_SIZE: Final = 1152
-"""Two tiles of 640 pixels that overlap by :data:`runtime.tiles.OVERLAP`: the largest size that four tiles cover."""
+__all__ = ["Detector", "Face"]
 
 HINT_THRESHOLD: Final = 0.3
 HINT_SIZE: Final = 48
@@ -116,37 +91,41 @@ class Detector:
         path: str | os.PathLike[str],
         *,
         threads: int = 1,
-        threshold: float = DEFAULT_THRESHOLD,
+        threshold: float | None = None,
         nms_threshold: float = 0.3,
-        detect_size: int = DEFAULT_DETECT_SIZE,
+        detect_size: int | None = None,
     ) -> Detector:
-        """Loads YuNet's ONNX file, with a fixed or a dynamic input size.
+        """Loads an ONNX file with YuNet's outputs, of a fixed or a dynamic input size.
 
         Args:
-            path: The file. If a ``detector.json`` beside it names its sha256, the two are compared.
+            path: The file. What ``detector.json`` beside it says holds: its sha256 is compared, and it names the
+                threshold and the size that suit the file.
             threads: Intra-op threads; pictures are better spread over workers than one over threads.
-            threshold: Least score of a face, above 0 and at most 1.
+            threshold: Least score of a face, above 0 and at most 1; by default that of the record.
             nms_threshold: Largest intersection over union of two faces.
-            detect_size: Longest side in pixels at which a large picture is searched.
+            detect_size: Longest side in pixels at which a large picture is searched; by default that of the record.
 
         Raises:
-            ModelNotFoundError: If there is no such file.
+            DetectorNotFoundError: If there is no such file.
             DetectorError: If the file is not the one installed, or no YuNet.
             OptionError: If an option has a value that cannot be used.
         """
-        options = _Options(threads, threshold, nms_threshold, detect_size)
         place = expanded(os.fspath(path))
         try:
             model = place.read_bytes()
         except FileNotFoundError as error:
-            raise ModelNotFoundError(
-                f"There is no face detector at {place}. `gender-classifier models add-detector` installs one."
-            ) from error
+            raise DetectorNotFoundError(f"There is no face detector at {place}.") from error
         except OSError as error:
             raise DetectorError(f"The face detector {place} cannot be read: {error.strerror}.") from error
         except ValueError as error:  # a NUL character in the name
-            raise ModelNotFoundError(f"There is no face detector at {str(place)!r}: {error}.") from error
-        _check_record(place, model)
+            raise DetectorNotFoundError(f"There is no face detector at {str(place)!r}: {error}.") from error
+        record = read_record(place, model)
+        options = _Options(
+            threads,
+            record.threshold if threshold is None else threshold,
+            nms_threshold,
+            record.detect_size if detect_size is None else detect_size,
+        )
         return cls(model, str(place), options)
 
     def __reduce__(self) -> tuple[type[Detector], tuple[bytes, str, _Options]]:
@@ -181,6 +160,7 @@ class Detector:
 
         The picture is scaled, never stretched, and looked at whole. One that is larger than the detector's input and
         may hold small faces is also looked at in overlapping tiles, at up to ``detect_size``; what both find is merged.
+        Where nothing sure is found, the picture is looked at lying on either side and on its head as well.
 
         Args:
             image: An upright picture, RGB (other modes are converted).
@@ -191,7 +171,19 @@ class Detector:
         if min(image.size) < 1:
             return ()
         rgb = image if image.mode == "RGB" else image.convert("RGB")
-        room = self._fixed or (DYNAMIC_TILE, DYNAMIC_TILE)
+        found = self._search(rgb)
+        if found.scores.max(initial=0) < self._sure:
+            found = self._search_turned(rgb, found)
+        return _faces(found)
+
+    @property
+    def _sure(self) -> float:
+        """Score from which a face leaves no doubt which way up the picture is: halfway from the threshold to 1."""
+        return (1 + self._options.threshold) / 2
+
+    def _search(self, rgb: Image.Image) -> yunet.Candidates:
+        """Finds what reaches the threshold, in pixels of the picture, best score first."""
+        room = self._room
         whole, *closer = tiles.levels(rgb.size, room, self._options.detect_size)
         # The smaller size is made from the larger one: a photograph of 48 megapixels is gone through once.
         large = _scaled(rgb, closer[0]) if closer else rgb
@@ -201,7 +193,20 @@ class Detector:
             size = closer[0]
             parts.append(self._look(large, room).moved((0, 0), (rgb.width / size[0], rgb.height / size[1])))
         merged = yunet.non_maximum_suppression(yunet.Candidates.join(parts), self._options.nms_threshold)
-        return _faces(merged.take(np.flatnonzero(merged.scores >= self._options.threshold)))
+        return merged.take(np.flatnonzero(merged.scores >= self._options.threshold))
+
+    def _search_turned(self, rgb: Image.Image, upright: yunet.Candidates) -> yunet.Candidates:
+        """Searches the picture the way up that shows the surest face; ``upright`` where no turn shows a surer one."""
+        whole = _scaled(rgb, tiles.levels(rgb.size, self._room, self._options.detect_size)[0])
+        best = {turn: self._look(turns.turned(whole, turn), self._room).scores.max(initial=0) for turn in turns.TURNS}
+        turn = max(best, key=lambda one: best[one])
+        if best[turn] < max(self._sure, upright.scores.max(initial=0)):
+            return upright
+        return turns.back(self._search(turns.turned(rgb, turn)), turn, rgb.size)
+
+    @property
+    def _room(self) -> tuple[int, int]:
+        return self._fixed or (DYNAMIC_TILE, DYNAMIC_TILE)
 
     def _look(self, image: Image.Image, room: tuple[int, int]) -> yunet.Candidates:
         """Searches a picture at its size, in tiles where it is larger than the room."""
@@ -235,29 +240,6 @@ class Detector:
         outputs = dict(zip(yunet.OUTPUTS, values, strict=True))
         raw = yunet.decode(outputs, padded[0], self._options.threshold if threshold is None else threshold)
         return yunet.non_maximum_suppression(raw, self._options.nms_threshold)
-
-
-def install_dir() -> Path:
-    """Returns the folder that ``models add-detector`` writes to; it may not exist yet."""
-    return user_dir() / "detector"
-
-
-def installed() -> Path | None:
-    """Returns the detector's file, or ``None`` when none was installed.
-
-    ``GENDER_CLASSIFIER_DETECTOR`` names another one. What it names is returned even where it does not exist, so that
-    loading says so: a setting with a typing error must not quietly turn the search for faces off.
-    """
-    named = os.environ.get(DETECTOR_VARIABLE)
-    if named:
-        return expanded(named)
-    try:
-        path = install_dir() / FILE_NAME
-        return path if path.is_file() else None
-    except (OSError, ValueError, RuntimeError):
-        # A home that this user may not look into (a service with HOME=/root), or none at all (RuntimeError), holds no
-        # detector for him. Path.is_file answers False to "no such file" only, before Python 3.14.
-        return None
 
 
 def _scaled(image: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -313,23 +295,3 @@ def _interface(session: Any, name: str) -> tuple[str, tuple[int, int] | None]:
     if height % _GRID or width % _GRID:
         raise DetectorError(f"{name}: its input of {width} x {height} is no multiple of {_GRID} pixels.")
     return inputs[0].name, (width, height)
-
-
-def _check_record(path: Path, model: bytes) -> None:
-    """Compares the file with the record written when it was installed, where there is one."""
-    record_path = path.with_name(RECORD_NAME)
-    try:
-        record = json.loads(record_path.read_text(encoding="utf-8"))
-        recorded, expected = record["file"], record["sha256"]
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DetectorError(
-            f"The record of the face detector, {record_path}, cannot be read ({error}). "
-            "Install it again with `gender-classifier models add-detector`."
-        ) from error
-    if recorded == path.name and expected != hashlib.sha256(model).hexdigest():
-        raise DetectorError(
-            f"The face detector {path} was changed since it was installed: its sha256 is not the recorded one. "
-            "Install it again with `gender-classifier models add-detector`."
-        )

@@ -19,13 +19,14 @@ from gender_classifier import runtime
 from gender_classifier.gender_cli import annotate
 from gender_classifier.gender_cli.models import detector as install
 from gender_classifier.runtime.errors import OptionError, StoreError
-from gender_classifier.runtime.faces.detector import (
+from gender_classifier.runtime.faces.detector import Detector
+from gender_classifier.runtime.faces.record import (
     DETECTOR_VARIABLE,
     FILE_NAME,
     RECORD_NAME,
-    Detector,
+    builtin,
+    chosen,
     install_dir,
-    installed,
 )
 from gender_classifier.runtime.prediction import Person
 from support import TinyModel, tiny_bundle
@@ -166,17 +167,6 @@ def test_a_picture_without_a_face_is_an_answer(run, photos, detector):
     code, out, _ = run("none.png", "--detector", detector, "--no-faces")
     assert code == 0
     assert out.startswith("none.png  ")
-
-
-def test_without_a_detector_one_line_says_what_to_do(run, photos):
-    code, out, err = run("one.png", "two.png")
-    assert code == 0
-    assert out.count("px at") == 0
-    assert err.count("models add-detector") == 1
-    assert run("one.png", "-q")[2] == ""
-    code, _, err = run("one.png", "--faces")
-    assert code == 2
-    assert "models add-detector" in err
 
 
 def test_options_reach_the_detector(run, photos, detector):
@@ -386,12 +376,13 @@ def test_local_file_is_installed_with_its_hash(run, photos, detector):
     assert out.splitlines()[0] == str(path)
     assert digest in out
     assert "not the published file" in out
-    assert installed() == path
+    assert chosen() == path
     assert path.read_bytes() == detector.read_bytes()
     record = json.loads((install_dir() / RECORD_NAME).read_text(encoding="utf-8"))
     assert record["sha256"] == digest
     assert record["source"] == {"kind": "local", "file": "detector.onnx"}
-    assert record["license"] is None
+    assert "license" not in record
+    assert "threshold" not in record
     # From now on it is used without being named.
     assert "1 woman, 1 man" in run("two.png")[1]
     assert "add-detector" not in run("two.png")[2]
@@ -410,7 +401,7 @@ def test_second_installation_replaces_the_first(run, place, detector):
     run("models", "add-detector", detector, model=None)
     other = red_detector(place / "other.onnx", stride=16)
     assert run("models", "add-detector", other, model=None)[0] == 0
-    assert Detector.load(installed()).sha256 == hashlib.sha256(other.read_bytes()).hexdigest()
+    assert Detector.load(chosen()).sha256 == hashlib.sha256(other.read_bytes()).hexdigest()
     assert sorted(path.name for path in install_dir().parent.iterdir()) == ["detector"]
 
 
@@ -461,6 +452,7 @@ def test_published_file_comes_from_the_hub(run, photos, hub):
     assert record["source"]["repository"] == "opencv/face_detection_yunet"
     assert record["source"]["revision"] == install.PUBLISHED.revision
     assert record["license"] == "MIT"
+    assert Detector.load(chosen()).threshold == record["threshold"] == 0.7
     assert sorted(path.name for path in install_dir().iterdir()) == sorted([FILE_NAME, RECORD_NAME])
     assert "1 woman, 1 man" in run("two.png")[1]
     asked = [line for line in hub.requests if "README" in line]
@@ -473,7 +465,7 @@ def test_file_that_is_not_the_published_one_is_refused(run, place, hub, monkeypa
     code, out, err = run("models", "add-detector", model=None)
     assert (code, out) == (1, "")
     assert err.count("\n") == 1
-    assert installed() is None
+    assert chosen() == builtin()
 
 
 def test_hub_that_cannot_be_reached_is_one_sentence(run, place, hub, monkeypatch):

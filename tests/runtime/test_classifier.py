@@ -20,7 +20,6 @@ from gender_classifier.runtime.errors import (
     BundleError,
     BundleIntegrityError,
     ModelNotFoundError,
-    Notice,
     OptionError,
     ProviderUnavailableError,
     VariantNotFoundError,
@@ -193,19 +192,6 @@ def test_any_number_of_classes(tmp_path):
     assert answer.label == "bird"
     assert answer.raw_label == "LABEL_2"
     assert list(answer.probabilities) == ["cat", "dog", "bird"]
-
-
-def test_a_face_model_without_a_detector_takes_the_whole_picture_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "empty"))
-    monkeypatch.delenv("GENDER_CLASSIFIER_DETECTOR", raising=False)
-    folder = tiny_bundle(tmp_path, TinyModel(framing="box", margin=0.25))
-    classifier = runtime.load(folder)
-    assert not classifier.finds_faces
-    assert classifier.notices == (Notice.NO_DETECTOR,)
-    assert classifier.predict(picture(RED)).label == "female"
-    assert runtime.load(folder, faces=False).notices == ()
-    with pytest.raises(ModelNotFoundError, match="No face detector"):
-        runtime.load(folder, faces=True)
 
 
 def test_errors_when_loading(folder, tmp_path):

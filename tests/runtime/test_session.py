@@ -192,10 +192,3 @@ def test_nothing_is_printed_where_logging_is_not_configured(tmp_path):
     folder = tiny_bundle(tmp_path, TinyModel(framing="box", margin=0.25))
     done = python("gc.load(sys.argv[1])", folder, XDG_DATA_HOME=str(tmp_path), GENDER_CLASSIFIER_DETECTOR="")
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_a_missing_detector_is_a_warning(tmp_path, caplog, monkeypatch):
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    monkeypatch.delenv("GENDER_CLASSIFIER_DETECTOR", raising=False)
-    gc.load(tiny_bundle(tmp_path, TinyModel(framing="box", margin=0.25)))
-    assert [record.levelname for record in caplog.records if "detector" in record.getMessage()] == ["WARNING"]

@@ -155,7 +155,13 @@ def test_networks_learn_and_the_one_that_ships_is_calibrated(source, tmp_path):
     model = ResNetForImageClassification.from_pretrained(tmp_path / "student").eval()
     examination = Examination.prepare(source, copies=2)
     before = examination.odds(lambda v: answer(model, 32, v))[0]
-    rule = decide(model, lambda v: answer(model, 32, v), examination, 0.1, tmp_path / "out")
+    rule = decide(
+        model,
+        lambda v: answer(model, 32, v),
+        examination,
+        dataclasses.replace(RECIPE, wrong_answers=0.1),
+        tmp_path / "out",
+    )
     assert rule.temperature == 1
     assert rule.thresholds.keys() == {"female", "male"}
     assert json.loads((tmp_path / "out" / "decision.json").read_text())["thresholds"] == rule.thresholds

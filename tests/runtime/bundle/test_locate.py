@@ -64,7 +64,7 @@ def test_without_a_home_what_needs_none_works(monkeypatch, tmp_path):
 
 
 def test_a_frozen_application_without_its_data_is_told_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(locate, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(locate, "PACKAGE", tmp_path)
     with pytest.raises(ModelNotFoundError, match="install the package again"):
         locate.builtin_path()
     monkeypatch.setattr(locate.sys, "frozen", True, raising=False)
@@ -137,7 +137,7 @@ def test_an_export_from_a_checkout_stays_there_and_is_found(tmp_path, monkeypatc
     monkeypatch.delenv(locate.MODELS_VARIABLE, raising=False)
     (tmp_path / "models").mkdir()
     (tmp_path / "pyproject.toml").touch()
-    monkeypatch.setattr(locate, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(locate, "PACKAGE", tmp_path)
     assert locate.default_output_dir() == tmp_path / "models"
     assert tmp_path / "models" in locate.search_path()
 

@@ -5,6 +5,7 @@ The network answers "Female" for red and "Male" for green. A face is one cell of
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import pickle
 
@@ -16,13 +17,12 @@ from gender_classifier import runtime
 from gender_classifier.runtime import decision
 from gender_classifier.runtime.errors import (
     DetectorError,
-    DetectorNotFoundError,
     ModelNotFoundError,
-    Notice,
     OptionError,
 )
 from gender_classifier.runtime.faces.crop import crop_box, crop_eyes, crop_square, tilt
-from gender_classifier.runtime.faces.detector import DETECTOR_VARIABLE, Detector
+from gender_classifier.runtime.faces.detector import Detector
+from gender_classifier.runtime.faces.record import DETECTOR_VARIABLE, builtin
 from gender_classifier.runtime.options import Faces
 from gender_classifier.runtime.prediction import Prediction, Status
 from support import TinyModel, shared, tiny_bundle
@@ -155,17 +155,27 @@ def test_whole_picture_where_the_model_or_the_caller_says_so(bundle, whole, dete
         assert person.box is not None
 
 
-def test_without_a_detector_the_whole_picture_and_one_notice(bundle):
+def test_the_detector_of_the_package_is_used_without_a_word(bundle):
     classifier = runtime.load(bundle)
-    assert not classifier.finds_faces
-    assert classifier.notices == (Notice.NO_DETECTOR,)
-    (person,) = classifier.predict(photo(ground=GREEN)).people
-    assert (person.box, person.label) == (None, "male")
-    with pytest.raises(DetectorNotFoundError, match="No face detector is installed"):
-        classifier.detect(photo())
-    for faces in (True, Faces(), Faces(limit=1)):
-        with pytest.raises(DetectorNotFoundError, match="No face detector is installed"):
-            runtime.load(bundle, faces=faces)
+    assert classifier.finds_faces
+    assert classifier.notices == ()
+    assert classifier.pipeline.detector.path == str(builtin())
+
+
+def test_a_face_of_too_few_pixels_is_uncertain_by_rule(bundle, detector):
+    classifier = runtime.load(bundle, faces=Faces(detector))
+    image = photo((64, 64, BLACK))
+    (sure,) = classifier.predict(image).people
+    for least, label in ((31.0, "female"), (33.0, "uncertain")):
+        rule = dataclasses.replace(classifier.manifest.decision, min_face=least)
+        manifest = dataclasses.replace(classifier.manifest, decision=rule)
+        (person,) = (
+            runtime.load(dataclasses.replace(classifier.bundle, manifest=manifest), faces=Faces(detector))
+            .predict(image)
+            .people
+        )
+        assert person.label == label
+        assert person.probabilities == sure.probabilities
 
 
 def test_detector_named_by_the_environment(bundle, detector, monkeypatch, tmp_path):
@@ -192,7 +202,7 @@ def test_detect_gives_the_faces_alone(classifier, bundle, detector, tmp_path):
     faces = classifier.detect(tmp_path / "photo.png")
     assert faces == Detector.load(detector).detect(image)
     assert len(faces) == 2
-    with pytest.raises(ModelNotFoundError, match="faces=True"):
+    with pytest.raises(OptionError, match="faces=True"):
         runtime.load(bundle, faces=False).detect(image)
 
 
