@@ -49,6 +49,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder that holds the sets' folders")
     parser.add_argument("--model", metavar="NAME", help="name or folder of a bundle (default: the built-in one)")
     parser.add_argument("--detector", metavar="FILE", help="face detector (default: the one the model finds)")
+    parser.add_argument("--boxes", metavar="COLUMN", help="column of the faces, in place of a detector")
     parser.add_argument("--output", type=Path, default=REPORTS, metavar="DIR", help="default: docs/evaluation")
     given = parser.parse_args(words)
     missing = [each.folder for each in TEST_SETS if not (given.data / each.folder / "labels.csv").exists()]
@@ -60,12 +61,9 @@ def main(words: list[str] | None = None) -> int:
     from gender_classifier.runtime.classifier import load
     from gender_classifier.runtime.options import Faces
 
-    faces = Faces(given.detector) if given.detector else None
+    # Without the column the figures are those of the product: a face that is not found counts as a wrong answer there.
+    faces = False if given.boxes else Faces(given.detector) if given.detector else None
     classifier = load(given.model, faces=faces)
-    # With a detector the figures are those of the product: a face that it does not find counts as a wrong answer there.
-    boxes = None if classifier.finds_faces else "face"
-    if boxes:
-        classifier = load(given.model, faces=False)
     for test_set in TEST_SETS:
         labelled = read_labels(given.data / test_set.folder / "labels.csv", where=test_set.where, name=test_set.name)
         content = write_report(
@@ -73,7 +71,7 @@ def main(words: list[str] | None = None) -> int:
             labelled,
             given.output / test_set.name,
             group_by=test_set.group_by,
-            boxes=boxes,
+            boxes=given.boxes,
             sample=test_set.robustness,
         )
         print(summary(content))

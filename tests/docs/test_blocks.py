@@ -66,7 +66,7 @@ def test_the_reports_of_every_test_set_are_written(
     monkeypatch.setattr(test_sets, "TEST_SETS", sets)
     bundle = tiny_bundle(tmp_path, TinyModel(framing="box", margin=0.0))
     out = tmp_path / "out"
-    words = ["--model", str(bundle), "--output", str(out), "--data"]
+    words = ["--model", str(bundle), "--output", str(out), "--boxes", "face", "--data"]
     assert test_sets.main([*words, str(tmp_path / "nowhere")]) == 2
     assert "does not hold some" in capsys.readouterr().err
     assert test_sets.main([*words, str(tmp_path)]) == 0
