@@ -18,7 +18,7 @@ from gender_classifier.runtime.faces.detector import Detector, Face
 
 from .prepare import WIDE, is_held_out, read_rows
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "table"]
 
 PEOPLE = ("eval_wild", "eval_portraits", "eval_synthetic")
 THRESHOLDS = (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85)
@@ -78,6 +78,24 @@ def evaluate(data: Path, network: Path, teacher: Path, step: int = 1) -> dict[st
     limits = sorted({*THRESHOLDS, own.threshold})
     found = {str(limit): int((np.array(best) >= limit).sum()) for limit in limits}
     return result | {"empty": {"pictures": len(scenes), "with_a_face": found}}
+
+
+def table(results: dict[str, Any]) -> str:
+    """Returns the figures at the detector's own threshold as a table."""
+    own = str(results["threshold"])
+    lines = [
+        f"At its threshold of {own} (sha256 {results['sha256'][:12]}):",
+        "",
+        "| pictures | number | without a face found | eyes from YuNet's, median and 95 % of them |",
+        "|---|---|---|---|",
+    ]
+    for name, group in results["sets"].items():
+        missed, number = group["without_a_face"][own], group["pictures"]
+        middle, most = group["eyes"]
+        lines.append(f"| {name} | {number} | {missed} ({missed / number:.1%}) | {middle:.1%}, {most:.1%} |")
+    empty = results["empty"]
+    lines.append(f"| scenes without people | {empty['pictures']} | {empty['pictures'] - empty['with_a_face'][own]} | |")
+    return "\n".join(lines)
 
 
 def _files(folder: Path) -> list[Path]:
