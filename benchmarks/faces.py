@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnxruntime
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -325,25 +326,25 @@ def measure(arguments: argparse.Namespace) -> None:
 
 
 def pair(arguments: argparse.Namespace) -> None:
-    """Prints the time of one look, in turn with other detectors, on one thread."""
-    detectors = [Detector.load(path) for path in (arguments.detector, *arguments.other)]
-    print(
-        "| detector | weights file | " + " | ".join(f"{w} x {h}, ms" for w, h in LOOKS) + " | share of the last one |"
-    )
+    """Prints the time of one run of the network, in turn with other detectors, on one thread of a plain session."""
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = settings.inter_op_num_threads = 1
+    paths = (arguments.detector, *arguments.other)
+    sessions = [onnxruntime.InferenceSession(str(path), settings) for path in paths]
+    print("| detector | file | " + " | ".join(f"{w} x {h}, ms" for w, h in LOOKS) + " | share of the last one |")
     print("|---|---|" + "---|" * (len(LOOKS) + 1))
     times: dict[tuple[int, tuple[int, int]], list[float]] = {}
     random = np.random.default_rng(0)
     for size in LOOKS:
-        pixels = random.integers(0, 256, (size[1], size[0], 3), np.uint8)
+        pixels = random.integers(0, 256, (1, 3, size[1], size[0])).astype(np.float32)
         for _ in range(arguments.repeats * 8):
-            for index, detector in enumerate(detectors):
+            for index, session in enumerate(sessions):
                 started = time.process_time()
-                detector.candidates(pixels)
+                session.run(None, {session.get_inputs()[0].name: pixels})
                 times.setdefault((index, size), []).append((time.process_time() - started) * 1e3)
-    for index, detector in enumerate(detectors):
+    for index, path in enumerate(paths):
         cells = " | ".join(f"{statistics.median(times[index, size]):.1f}" for size in LOOKS)
-        ratios = [a / b for a, b in zip(times[index, LOOKS[0]], times[len(detectors) - 1, LOOKS[0]], strict=True)]
-        path = Path(detector.path)
+        ratios = [a / b for a, b in zip(times[index, LOOKS[0]], times[len(paths) - 1, LOOKS[0]], strict=True)]
         print(f"| {path.name} | {path.stat().st_size:,} bytes | {cells} | {statistics.median(ratios):.2f} |")
 
 
@@ -379,12 +380,12 @@ def parse() -> argparse.Namespace:
         command.add_argument("--threshold", type=float)
         command.add_argument("--detect-size", type=int)
         command.add_argument("--photos", type=Path, help="folder of the hand-counted photographs")
-        command.add_argument("--sizes", type=int, nargs="+", default=[640, 1152, 1664, 2176, 3200, 3840])
+        command.add_argument("--sizes", type=int, nargs="+", default=[640, 1152, 1664])
         command.add_argument("--model", help="name or folder of a bundle")
         command.add_argument("--variant", help="its variant")
         command.add_argument("--data", type=Path, nargs="+", help="folders with labels.csv")
         command.add_argument("--every", type=int, default=1, help="take every so-many-th picture")
-        command.add_argument("--megapixels", type=float, nargs="+", default=[1, 12, 24, 48])
+        command.add_argument("--megapixels", type=float, nargs="+", default=[1, 12, 48])
         command.add_argument("--repeats", type=int, default=5)
         command.add_argument("--write", type=Path, metavar="FILE", help="page whose tables are replaced")
     return parser.parse_args()

@@ -160,7 +160,8 @@ class Detector:
 
         The picture is scaled, never stretched, and looked at whole. One that is larger than the detector's input and
         may hold small faces is also looked at in overlapping tiles, at up to ``detect_size``; what both find is merged.
-        Where nothing sure is found, the picture is looked at lying on either side and on its head as well.
+        Where nothing sure is found, the picture is looked at from further away, for a face that fills it, and then
+        lying on either side and on its head.
 
         Args:
             image: An upright picture, RGB (other modes are converted).
@@ -172,8 +173,9 @@ class Detector:
             return ()
         rgb = image if image.mode == "RGB" else image.convert("RGB")
         found = self._search(rgb)
-        if found.scores.max(initial=0) < self._sure:
-            found = self._search_turned(rgb, found)
+        for look_again in (self._step_back, self._search_turned):
+            if found.scores.max(initial=0) < self._sure:
+                found = look_again(rgb, found)
         return _faces(found)
 
     @property
@@ -192,8 +194,18 @@ class Detector:
         if closer and self._may_hold_small_faces(found):
             size = closer[0]
             parts.append(self._look(large, room).moved((0, 0), (rgb.width / size[0], rgb.height / size[1])))
+        return self._merged(parts)
+
+    def _merged(self, parts: list[yunet.Candidates]) -> yunet.Candidates:
         merged = yunet.non_maximum_suppression(yunet.Candidates.join(parts), self._options.nms_threshold)
         return merged.take(np.flatnonzero(merged.scores >= self._options.threshold))
+
+    def _step_back(self, rgb: Image.Image, found: yunet.Candidates) -> yunet.Candidates:
+        """Adds what is seen at half the size of the first look."""
+        whole = tiles.levels(rgb.size, self._room, self._options.detect_size)[0]
+        half = max(1, whole[0] // 2), max(1, whole[1] // 2)
+        seen = self._look(_scaled(rgb, half), self._room)
+        return self._merged([found, seen.moved((0, 0), (rgb.width / half[0], rgb.height / half[1]))])
 
     def _search_turned(self, rgb: Image.Image, upright: yunet.Candidates) -> yunet.Candidates:
         """Searches the picture the way up that shows the surest face; ``upright`` where no turn shows a surer one."""

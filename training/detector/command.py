@@ -1,7 +1,8 @@
 """``python -m training detector COMMAND``: one command for each step of the detector's recipe.
 
 ``prepare`` makes the pool of pictures, ``train`` does the stages that are not done yet, ``export`` writes the file that
-the package carries, ``evaluate`` measures it.
+the package carries, ``evaluate`` measures it and
+writes the table into ``docs/faces.md``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from .config import load_recipe
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CHECKPOINT = HERE / "checkpoint" / "model.safetensors"
+_BEGIN, _END = "<!-- training detector evaluate: begin -->\n", "\n<!-- training detector evaluate: end -->"
 FILE = ROOT / "models" / "face-detector" / "face_detector.onnx"
 
 
@@ -40,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("prepare", help="make the pool, write pictures.csv")
     commands.add_parser("train", help="do the stages that are not done yet, write checkpoint and log.json")
     commands.add_parser("export", help="write models/face-detector")
-    evaluate = commands.add_parser("evaluate", help="measure it, write results.json")
+    evaluate = commands.add_parser("evaluate", help="measure it, write results.json and docs/faces.md")
     evaluate.add_argument("--every", type=int, default=1, help="take every so-many-th picture of the sets with people")
     return parser
 
@@ -86,11 +88,14 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from .evaluate import evaluate
+    from .evaluate import evaluate, table
 
     results = evaluate(options.data, FILE, options.teacher, options.every)
     (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(results, indent=1))
+    page = ROOT / "docs" / "faces.md"
+    before, begin, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
+    page.write_text(before + begin + table(results) + _END + rest.partition(_END)[2], encoding="utf-8")
+    print(table(results))
 
 
 COMMANDS = {"prepare": _prepare, "train": _train, "export": _export, "evaluate": _evaluate}

@@ -18,32 +18,29 @@ from gender_classifier.runtime.faces.detector import Detector, Face
 
 from .prepare import WIDE, is_held_out, read_rows
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "table"]
 
 PEOPLE = ("eval_wild", "eval_portraits", "eval_synthetic")
-THRESHOLDS = (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85)
 
 
 @dataclass
 class _Set:
-    """Best score of each picture, and how far eyes lie from the teacher's, in eye distances."""
+    """How many faces each picture has, and how far eyes lie from the teacher's, in eye distances."""
 
-    best: list[float] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     eyes: list[float] = field(default_factory=list)
 
-    def asdict(self, threshold: float) -> dict[str, Any]:
-        best = np.array(self.best)
+    def asdict(self) -> dict[str, Any]:
         return {
-            "pictures": len(best),
-            "without_a_face": {str(limit): int((best < limit).sum()) for limit in sorted({*THRESHOLDS, threshold})},
+            "pictures": len(self.counts),
+            "without_a_face": self.counts.count(0),
             "with_several": sum(count > 1 for count in self.counts),
-            "eyes": [round(float(value), 4) for value in np.quantile(self.eyes, (0.5, 0.95))] if self.eyes else None,
+            "eyes": [round(float(value), 4) for value in np.quantile(self.eyes, (0.5, 0.95))],
         }
 
 
 def evaluate(data: Path, network: Path, teacher: Path, step: int = 1) -> dict[str, Any]:
-    """Measures a detector at its own threshold and at others.
+    """Measures a detector at its own threshold.
 
     Args:
         data: Folder with the sets.
@@ -52,32 +49,50 @@ def evaluate(data: Path, network: Path, teacher: Path, step: int = 1) -> dict[st
         step: Takes every so-many-th picture of the sets with people.
 
     Returns:
-        By set: pictures without a face by threshold, with several, and the distance of the eyes from the teacher's
-        (median, 95th percentile). ``empty``: held-out scenes without people in which a face is found, by threshold.
+        By set: pictures without a face, with several, and the distance of the eyes from the teacher's (median, 95th
+        percentile). ``empty``: the same of held-out scenes without people.
     """
-    own = Detector.load(network)
-    detector, other = Detector.load(network, threshold=min(THRESHOLDS)), Detector.load(teacher)
-    result: dict[str, Any] = {"sha256": own.sha256, "threshold": own.threshold, "sets": {}}
+    detector, other = Detector.load(network), Detector.load(teacher)
     files = {name: _files(data / name) for name in PEOPLE}
     files[WIDE] = [data / "train2" / row["file"] for row in read_rows(data, "train2") if row["set"] == WIDE]
+    sets = {}
     for name, paths in files.items():
         group = _Set()
         for path in itertools.islice(paths, 0, None, step):
             with Image.open(path) as opened:
                 image = opened.convert("RGB")
             faces = detector.detect(image)
-            group.best.append(max((face.score for face in faces), default=0.0))
-            group.counts.append(sum(face.score >= own.threshold for face in faces))
+            group.counts.append(len(faces))
             group.eyes += _eye_distances(faces, other.detect(image))
-        result["sets"][name] = group.asdict(own.threshold)
+        sets[name] = group.asdict()
+    empty = 0
     scenes = [data / "scenes" / row["file"] for row in read_rows(data, "scenes") if is_held_out("scenes", row)]
-    best = []
     for path in scenes:
         with Image.open(path) as opened:
-            best.append(max((face.score for face in detector.detect(opened.convert("RGB"))), default=0.0))
-    limits = sorted({*THRESHOLDS, own.threshold})
-    found = {str(limit): int((np.array(best) >= limit).sum()) for limit in limits}
-    return result | {"empty": {"pictures": len(scenes), "with_a_face": found}}
+            empty += not detector.detect(opened.convert("RGB"))
+    return {
+        "sha256": detector.sha256,
+        "threshold": detector.threshold,
+        "sets": sets,
+        "empty": {"pictures": len(scenes), "without_a_face": empty},
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    """Returns the figures at the detector's own threshold as a table."""
+    lines = [
+        f"At its threshold of {results['threshold']} (sha256 {results['sha256'][:12]}):",
+        "",
+        "| pictures | number | without a face found | eyes from YuNet's, median and 95 % of them |",
+        "|---|---|---|---|",
+    ]
+    for name, group in results["sets"].items():
+        missed, number = group["without_a_face"], group["pictures"]
+        middle, most = group["eyes"]
+        lines.append(f"| {name} | {number} | {missed} ({missed / number:.1%}) | {middle:.1%}, {most:.1%} |")
+    empty = results["empty"]
+    lines.append(f"| scenes without people | {empty['pictures']} | {empty['without_a_face']} | |")
+    return "\n".join(lines)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from gender_classifier import runtime
 from gender_classifier.runtime.faces import turns, yunet
 from gender_classifier.runtime.faces.detector import Detector
+from gender_classifier.runtime.faces.record import builtin
+from gender_classifier.runtime.options import Faces
+from support import ROOT
 from support.tiny_detector import red_detector
 
 STANDING = {90: Image.Transpose.ROTATE_90, 270: Image.Transpose.ROTATE_270}
@@ -64,9 +68,9 @@ def test_faces_of_a_picture_on_its_side_are_found_where_they_are(detector, degre
         assert all(x0 <= x <= x1 and y0 <= y <= y1 for x, y in face.landmarks)
 
 
-def test_a_picture_without_faces_costs_three_looks_more(detector):
+def test_a_picture_without_faces_costs_four_looks_more(detector):
     assert detector.detect(lying()) == ()
-    assert detector.looks == [(640, 320), (320, 640), (320, 640), (640, 320)]
+    assert detector.looks == [(640, 320), (320, 160), (320, 640), (320, 640), (640, 320)]
 
 
 def test_a_turned_picture_is_searched_for_small_faces_too(detector):
@@ -76,3 +80,14 @@ def test_a_turned_picture_is_searched_for_small_faces_too(detector):
     there = {face.box for face in detector.detect(large)}
     standing = detector.detect(large.transpose(Image.Transpose.ROTATE_90))
     assert len(standing) == len(there) >= 1
+
+
+@pytest.mark.parametrize("degrees", STANDING)
+def test_the_example_on_its_side_gets_the_answer_of_the_upright_picture(degrees):
+    classifier = runtime.load(faces=Faces(builtin()))
+    with Image.open(ROOT / "examples" / "average-woman.jpg") as opened:
+        upright = opened.convert("RGB")
+    right, turned = (classifier.predict(image) for image in (upright, upright.transpose(STANDING[degrees])))
+    assert right.label == turned.label == "female"
+    assert turned.score == pytest.approx(right.score, abs=0.02)
+    assert turned.people[0].detection_score == pytest.approx(right.people[0].detection_score, abs=0.02)
