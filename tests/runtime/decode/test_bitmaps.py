@@ -13,7 +13,7 @@ from PIL import Image
 
 from gender_classifier.runtime.decode.decode import decode
 from gender_classifier.runtime.prediction import Status
-from support.pictures import encoded, failure, png_bomb, textured
+from support.pictures import encoded, failure, plain, png_bomb, psd, textured
 
 BITMAP_BOMB = struct.pack("<IiiHHI", 40, 60_000, 120_000, 1, 24, 0) + bytes(60)
 
@@ -62,13 +62,6 @@ def test_a_kind_of_bmp_that_is_not_read_is_named(data: bytes, what: str) -> None
     assert what in error.message
 
 
-def plain(picture: Image.Image, *, comment: bytes = b"") -> bytes:
-    samples = np.asarray(picture)
-    magic = b"P3" if picture.mode == "RGB" else b"P2"
-    lines = (b" ".join(b"%d" % each for each in row.flat) for row in samples)
-    return magic + b"\n# made by hand\n%d %d\n255\n" % picture.size + (b"\n" + comment).join(lines) + b"\n"
-
-
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 @pytest.mark.parametrize("comment", [b"", b"# one in each line\n", b"#\n#\r\n"], ids=["none", "long", "empty"])
 def test_plain_ppm_with_comments(mode: str, comment: bytes) -> None:
@@ -97,15 +90,8 @@ def test_text_of_a_ppm_is_bounded_by_its_pixels(data: bytes) -> None:
     assert time.monotonic() - begun < 2
 
 
-def psd(bits: int, colour: int, channels: int, *, compression: int = 0, version: int = 1) -> bytes:
-    head = b"8BPS" + struct.pack(">H6xHIIHH", version, channels, 20, 30, bits, colour)
-    resources = struct.pack(">I", 5_000_000) + bytes(5_000_000)
-    pixels = bytes(range(200)) * (3 * channels) * max(1, bits // 8)
-    return head + bytes(4) + resources + bytes(4) + struct.pack(">H", compression) + pixels
-
-
 def test_photoshop_files_are_read_without_their_resources() -> None:
-    got = np.asarray(decode(psd(8, 3, 3)))
+    got = np.asarray(decode(psd(8, 3, 3, resources=5_000_000)))
     assert got.shape == (20, 30, 3)
     assert got[0, :5, 0].tolist() == [0, 1, 2, 3, 4]
     assert decode(psd(8, 3, 5)).tobytes() == decode(psd(8, 3, 3)).tobytes()
