@@ -359,6 +359,6 @@ def refuse_links(src: str, dst: str, **options: Any) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs SIGKILL")
 def test_kill_9_at_random_times_accounts_for_every_byte(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """SORTING_KILLS=5000 pytest --slow -s -k kill_9 tests/gender_cli/sorting/test_kill.py goes on for longer."""
-    goal = int(os.environ.get("SORTING_KILLS", "500")) if request.config.getoption("--slow") else 25
+    goal = int(os.environ.get("SORTING_KILLS", "500")) if request.config.getoption("--slow") else 8
     seed = random.randrange(1 << 30)
     print(f"seed {seed}:", kill_rounds(tmp_path, goal, seed))
