@@ -272,7 +272,8 @@ class _Handler(BaseHTTPRequestHandler):
             if name in self.hub.repositories:
                 self._json({"error": "You already created this model repo", "url": f"{self.hub.endpoint}/{name}"}, 409)
                 return
-            self.hub.repositories[name] = Repository(name, private=bool(data.get("private")) or data.get("visibility") == "private")
+            private = bool(data.get("private")) or data.get("visibility") == "private"  # the client of version 2
+            self.hub.repositories[name] = Repository(name, private=private)
             self._json({"url": f"{self.hub.endpoint}/{name}", "name": name, "id": "0" * 24})
         elif path == "/api/validate-yaml":
             self._json({"errors": [], "warnings": []})
