@@ -44,7 +44,7 @@ CALLS = (
 )
 
 
-EARLY = 4
+EARLY = 6
 """Steps until a journal's second line is whole: DEST is made, nothing else is done."""
 
 
