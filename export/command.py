@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..gender_cli.arguments import Parser
 from ..runtime.errors import ClassifierError, OptionError
 from ..runtime.escaping import printable
 from ..runtime.installing import install_command
@@ -27,7 +28,7 @@ __all__ = ["build_parser", "main"]
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of ``gender-classifier export``."""
     limits = VariantLimits()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="gender-classifier export",
         description="Turn a Hugging Face image-classification checkpoint into a verified ONNX bundle.",
         epilog="A bundle is published only when its answers equal those of the original in PyTorch, from picture file "
