@@ -9,7 +9,7 @@ install:
     pip install --upgrade pip
     pip install -e . --group test-all
 
-# the tests of about a minute; those that lack a package skip
+# the tests of a minute or two; those that lack a package skip
 test *arguments:
     pytest -q {{arguments}}
 

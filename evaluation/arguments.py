@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..runtime.parser import Parser
 from .defaults import MAX_ERROR, MIN_GROUP, ROBUSTNESS_SAMPLE
 
 __all__ = ["COMMANDS", "build_parser", "parse"]
@@ -21,7 +22,7 @@ def parse(words: list[str]) -> argparse.Namespace:
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of ``gender-classifier evaluate``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="gender-classifier evaluate",
         description="Measures how good a model is on labelled pictures, for whom, and where it fails.",
         epilog="gender-classifier evaluate LABELS ... is short for gender-classifier evaluate report LABELS ...",
@@ -78,9 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, says: str
-) -> argparse.ArgumentParser:
+def _command(commands: argparse._SubParsersAction[Parser], name: str, says: str) -> argparse.ArgumentParser:
     return commands.add_parser(name, help=says, description=f"{says[0].upper()}{says[1:]}.")
 
 

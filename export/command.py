@@ -14,6 +14,7 @@ from ..runtime.bundle.manifest import Framing
 from ..runtime.errors import ClassifierError, OptionError
 from ..runtime.escaping import printable
 from ..runtime.installing import install_command
+from ..runtime.parser import Parser
 from ..runtime.threads import default_threads
 from .checkpoint import DEFAULT_MODEL, DEFAULT_REVISION
 from .gate import VariantLimits
@@ -28,7 +29,7 @@ __all__ = ["build_parser", "main"]
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of ``gender-classifier export``."""
     limits = VariantLimits()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="gender-classifier export",
         description="Turn a Hugging Face image-classification checkpoint into a verified ONNX bundle.",
         epilog="A bundle is published only when its answers equal those of the original in PyTorch, from picture file "

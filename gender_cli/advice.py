@@ -1,6 +1,8 @@
-"""Adds to an error of the library the command that helps, which the library itself does not know."""
+"""Adds to what the library says the commands and flags that help, which the library itself does not know."""
 
 from __future__ import annotations
+
+import re
 
 from ..runtime.errors import (
     ClassifierError,
@@ -10,12 +12,17 @@ from ..runtime.errors import (
     UnknownLabelsError,
 )
 
-__all__ = ["explained"]
+__all__ = ["as_flags", "explained"]
 
 
 def explained(error: ClassifierError) -> str:
     """Returns an error's sentence, with the command that helps where there is one."""
     return f"{error} {_advice(error)}".rstrip()
+
+
+def as_flags(sentence: str) -> str:
+    """Returns a sentence of the library with ``--max-pixels`` for ``Limits(max_pixels=...)``, and so on."""
+    return re.sub(r"Limits\((max)_(\w+)=\.\.\.\)", r"--\1-\2", sentence)
 
 
 def _advice(error: ClassifierError) -> str:

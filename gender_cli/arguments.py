@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
-from ..runtime.escaping import printable
 from ..runtime.installing import install_command
 from ..runtime.options import PARTS, Option, options_of
+from ..runtime.parser import Parser
 from .words import phrase
 
-__all__ = ["Parser", "build_parser", "model_options", "positive"]
+__all__ = ["build_parser", "model_options", "positive"]
 
 EPILOG = """\
 other commands:
@@ -27,14 +27,6 @@ or output that cannot be written
 
 The answer is a guess at an appearance, made by a model that makes mistakes. It says nothing about a person's identity.
 """
-
-
-class Parser(argparse.ArgumentParser):
-    """Repeats nothing of a wrong command line that could steer the terminal: a name may have come from a pattern."""
-
-    def error(self, message: str) -> NoReturn:
-        """Prints the usage and a sentence, and exits with 2."""
-        super().error(printable(message))
 
 
 def positive(text: str) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..runtime.errors import ClassifierError, ImageError
 from ..runtime.options import from_flat
 from ..runtime.prediction import Prediction, Status
-from .advice import explained
+from .advice import as_flags, explained
 from .inputs import STDIN, LeftOut, expand
 from .interrupt import ending_at_once
 from .output import make_writer
@@ -197,7 +197,7 @@ def _before_the_first_answer(notices: list[str]) -> Sink:
 
 def _say_failure(prediction: Prediction) -> None:
     if prediction.status.failed:
-        say(prediction.error or prediction.status.value)
+        say(as_flags(prediction.error or prediction.status.value))
 
 
 def _say_at_end(lang: str, tally: Tally, left_out: LeftOut) -> None:

@@ -12,6 +12,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from .escaping import printable
+
 if TYPE_CHECKING:
     from .prediction import Status
 
@@ -125,12 +127,15 @@ class StoreError(ClassifierError, OSError):
 
 
 class ImageError(ClassifierError, OSError):
-    """One picture cannot be used; carries the status that its result will have."""
+    """One picture cannot be used; carries the status that its result will have.
+
+    The message is safe to print, whatever a decoder put into it: a file may make one clear the screen.
+    """
 
     def __init__(self, status: Status, message: str) -> None:
-        super().__init__(message)
         self.status = status
-        self.message = message
+        self.message = printable(message)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return self.message

@@ -160,7 +160,8 @@ def create_session(
     # The arena and the memory pattern keep the largest batch ever seen; a batch job wants flat memory.
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
-    options.log_severity_level = 3
+    # 4 = fatal only: what fails is raised, and a line of its log would bring names of the model to the terminal raw.
+    options.log_severity_level = 4
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     for key, value in _SESSION_CONFIG.items():

@@ -19,8 +19,8 @@ from ...runtime.bundle.manifest import Framing, Manifest
 from ...runtime.errors import ClassifierError, ManifestError, ModelNotFoundError, OptionError
 from ...runtime.escaping import printable
 from ...runtime.installing import install_command
+from ...runtime.parser import Parser
 from ..advice import explained
-from ..arguments import Parser
 from ..stdio import say, show
 from ..words import phrase
 from . import detector

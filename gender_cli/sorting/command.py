@@ -14,9 +14,10 @@ from ...runtime.errors import ClassifierError, OptionError
 from ...runtime.escaping import printable
 from ...runtime.labels import FEMALE, MALE
 from ...runtime.options import flat
+from ...runtime.parser import Parser
 from ...runtime.prediction import MIXED, UNCERTAIN, Status
 from ..advice import explained
-from ..arguments import Parser, model_options
+from ..arguments import model_options
 from ..classify import load_classifier, predictions, with_progress
 from ..inputs import LeftOut, expand
 from ..stdio import say, show

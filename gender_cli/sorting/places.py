@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -76,7 +75,7 @@ def resolve(options: SortOptions) -> Places:
         picture = next((item.path for item in pictures if item.problem is None), None)
         if picture is not None:
             above = os.path.dirname(missing[0]) if missing else destination
-            try_hard_link(picture, os.path.join(above, f".gender-classifier-{secrets.token_hex(4)}.part"))
+            try_hard_link(picture, os.path.join(above, ".gender-classifier-link.part"))
     return places
 
 

@@ -33,11 +33,11 @@ def settle_open(journal: Journal, places: Places, report: Callable[[str], None])
         ends, undoing = ends_of(journal, entry, places), journal.state(entry) is State.UNDOING
         try:
             if ends.lead_elsewhere(mode):
-                raise OSError(0, "a folder on its way is a symbolic link now")
+                raise OSError(0, "an earlier run was stopped here, and a folder on its way is a symbolic link now")
             arrived = settle(mode, ends, entry.sha256, entry.size, undoing=undoing)
         except OSError as error:
             left += 1
-            report(f"{printable(ends.dst)}, at which an earlier run was stopped, was left alone: {error.strerror}.")
+            report(f"{printable(ends.dst)} was left alone: {error.strerror}.")
         else:
             journal.mark(entry, State.DONE if arrived else State.UNDONE if undoing else State.CANCELLED)
     return left

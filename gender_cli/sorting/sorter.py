@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, final
 from ...runtime.errors import OptionError
 from ...runtime.escaping import printable
 from ...runtime.prediction import Status
+from ..advice import as_flags
 from ..jsonl import WriteError
 from ..resume import file_key
 from ..tally import outcome
@@ -136,7 +137,7 @@ class Sorter:
         self.tally.failed += prediction.status.failed
         answer = outcome(prediction)
         if answer in _STAYS:
-            self._leave(answer, prediction.error or f"{printable(path)}: {answer}.")
+            self._leave(answer, as_flags(prediction.error or f"{printable(path)}: {answer}."))
             return
         try:
             if os.path.islink(path) and self.options.mode == "move":

@@ -354,17 +354,19 @@ def try_hard_link(picture: str, probe: str) -> None:
 
     Args:
         picture: A regular file.
-        probe: A free name in the folder for links.
+        probe: A name in the folder for links that nothing else uses.
 
     Raises:
         OptionError: If they cannot.
     """
+    picture = os.path.realpath(picture)
     try:
-        os.link(os.path.realpath(picture), probe)
+        with suppress(FileExistsError):  # left by a run that was killed here
+            os.link(picture, probe)
     except OSError as error:
         if error.errno in (errno.EXDEV, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP):
             raise OptionError(
                 "Hard links need SRC and DEST on one file system that has them; --mode copy or symlink works on two."
             ) from error
-    else:
+    if is_spare(probe, picture, ""):
         _unlink(probe, picture)

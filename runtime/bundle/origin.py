@@ -1,22 +1,22 @@
 """Records which repository on the Hub each installed model came from.
 
 The record is written by this program when it brings a model, beside the models and not among a model's own files: what
-a bundle says of itself is not taken for where it came from. It holds the hash of the bundle's manifest, so that it
+a bundle says of itself is not taken for where it came from. It holds the hash of the bundle's weights, so that it
 never speaks for another bundle that took the name.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ..errors import ClassifierError
 from . import locate
-from .files import read_bounded
-from .manifest import MANIFEST_NAME
+from .bundle import read_manifest
+from .files import digest_of, read_bounded
 from .strict_json import JSONFormatError, build, parse, plain
 
 __all__ = ["Origin", "added_from", "forget", "origin_of", "record"]
@@ -31,12 +31,12 @@ class Origin:
     Attributes:
         repository: ``ORG/NAME`` on the Hub.
         revision: The commit, 40 hex digits.
-        manifest: sha256 of the bundle's ``bundle.json``.
+        weights: sha256 over the hashes of its ONNX files.
     """
 
     repository: str
     revision: str
-    manifest: str
+    weights: str
 
 
 def record(stage: Path, target: Path, repository: str, revision: str) -> None:
@@ -44,8 +44,9 @@ def record(stage: Path, target: Path, repository: str, revision: str) -> None:
 
     Raises:
         OSError: If that cannot be written.
+        ManifestError: If the bundle's manifest cannot be read.
     """
-    origin = Origin(repository, revision, _hash(stage))
+    origin = Origin(repository, revision, _weights(stage))
     place = _place(target)
     place.parent.mkdir(exist_ok=True)
     part = place.with_name(f"{place.name}.{os.getpid()}.part")
@@ -66,8 +67,8 @@ def origin_of(folder: Path) -> Origin | None:
     """Returns where an installed model came from, or ``None`` where this program did not bring it from the Hub."""
     try:
         origin = build(Origin, parse(read_bounded(_place(folder))))
-        return origin if origin.manifest == _hash(folder) else None
-    except (OSError, JSONFormatError):
+        return origin if origin.weights == _weights(folder) else None
+    except (OSError, JSONFormatError, ClassifierError):
         return None
 
 
@@ -85,5 +86,5 @@ def _place(folder: Path) -> Path:
     return folder.parent / _FOLDER / f"{folder.name}.json"
 
 
-def _hash(folder: Path) -> str:
-    return hashlib.sha256(read_bounded(folder / MANIFEST_NAME)).hexdigest()
+def _weights(folder: Path) -> str:
+    return digest_of({variant.file: variant.sha256 for variant in read_manifest(folder).variants.values()})

@@ -12,7 +12,7 @@ from .costs import MOST_PIXELS, check_pixels
 from .inspected import Inspected, unsupported_pixels
 from .reader import GuardedReader
 
-__all__ = ["check_run_lengths", "inspect_ico", "inspect_ppm", "inspect_psd"]
+__all__ = ["check_run_lengths", "inspect_ico", "inspect_ppm", "inspect_psd", "largest_in_icon"]
 
 _PPM_HEAD = 64 << 10
 _PPM_TOKEN = re.compile(rb"#[^\r\n]*|[^\s#]+")
@@ -26,8 +26,35 @@ _PSD_READ = frozenset({(0, 1), (1, 8), (2, 8), (3, 8), (4, 8), (8, 8), (9, 8)})
 """Colour mode and bits that Pillow reads right; of a duotone the grey picture."""
 
 
+def largest_in_icon(file: GuardedReader) -> tuple[bytes, int]:
+    """Returns the entry of the picture that counts in an icon, without its last four bytes, and where that lies.
+
+    It is the one that Pillow takes: the largest, of those the one of the fewest colours, of those the first.
+
+    Args:
+        file: The file.
+
+    Raises:
+        struct.error: If the header is cut off.
+        EndlessError: If it takes more reads or bytes than ``file`` allows.
+    """
+    file.seek(4)
+    (count,) = struct.unpack("<H", file.read(2))
+    data = file.read(16 * count)
+    entries = [data[at : at + 16] for at in range(0, len(data) - 15, 16)]
+    if not entries:
+        raise struct.error("an icon without pictures")
+
+    def rank(entry: bytes) -> tuple[int, int]:
+        width, height, colours, bits = struct.unpack_from("<BBB3xH", entry)
+        return -(width or 256) * (height or 256), bits or (colours and (colours - 1).bit_length()) or 256
+
+    chosen = min(entries, key=rank)
+    return chosen[:12], struct.unpack_from("<I", chosen, 12)[0]
+
+
 def inspect_ico(file: GuardedReader, name: str, limits: Limits) -> Inspected:
-    """Checks the pictures inside an icon, whose sizes may differ from what its directory says.
+    """Finds the largest picture of an icon, whose size may differ from what its directory says.
 
     Args:
         file: The file.
@@ -39,27 +66,19 @@ def inspect_ico(file: GuardedReader, name: str, limits: Limits) -> Inspected:
         struct.error: If the header is cut off.
         EndlessError: If it takes more reads or bytes than ``file`` allows.
     """
-    file.seek(4)
-    (count,) = struct.unpack("<H", file.read(2))
-    entries = file.read(16 * count)
-    for at in range(12, len(entries) - 3, 16):
-        file.seek(struct.unpack_from("<I", entries, at)[0])
-        check_pixels(_embedded_size(file.read(64)), name, limits, MOST_PIXELS)
-    return Inspected()
+    entry, at = largest_in_icon(file)
+    file.seek(at)
+    check_pixels(_bitmap_size(file.read(16)), name, limits, MOST_PIXELS)
+    head = b"\0\0\1\0\1\0" + entry + struct.pack("<I", 22)
+    return Inspected([head, (at, max(0, file.length() - at))])
 
 
-def _embedded_size(head: bytes) -> tuple[int, int]:
-    """Returns the size that the first bytes of a PNG or DIB picture state; (1, 1) for anything else."""
-    if len(head) < 64:
+def _bitmap_size(head: bytes) -> tuple[int, int]:
+    """Returns the size that the first bytes of a DIB state; (1, 1) for anything else."""
+    if head[:4] not in (b"\x0c\0\0\0", b"\x28\0\0\0", b"\x40\0\0\0", b"\x6c\0\0\0", b"\x7c\0\0\0"):
         return 1, 1
-    if head.startswith(b"\x89PNG"):
-        width, height = struct.unpack_from(">II", head, 16)
-    elif head[:4] in (b"\x0c\0\0\0", b"\x28\0\0\0", b"\x40\0\0\0", b"\x6c\0\0\0", b"\x7c\0\0\0"):
-        width, height = struct.unpack_from("<HH" if head[0] == 12 else "<ii", head, 4)
-        height //= 2  # colours and mask, one above the other
-    else:
-        return 1, 1
-    return max(1, abs(width)), max(1, abs(height))
+    width, height = struct.unpack_from("<HH" if head[0] == 12 else "<ii", head, 4)
+    return max(1, abs(width)), max(1, abs(height) // 2)  # colours and mask, one above the other
 
 
 def inspect_ppm(file: GuardedReader, name: str, limits: Limits) -> Inspected:

@@ -60,10 +60,12 @@ def _like_tga(head: bytes) -> bool:
     )
 
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+_ICON = b"\0\0\1\0"
 _AVIF = _Format("AVIF", "AvifImagePlugin", lambda head: head[4:8] == b"ftyp", heif.inspect_avif)
 _FORMATS = (
     _Format("JPEG", "JpegImagePlugin", lambda head: head.startswith(b"\xff\xd8\xff"), jpeg.inspect),
-    _Format("PNG", "PngImagePlugin", lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"), png.inspect),
+    _Format("PNG", "PngImagePlugin", lambda head: head.startswith(_PNG), png.inspect),
     _Format("GIF", "GifImagePlugin", lambda head: head.startswith((b"GIF87a", b"GIF89a")), gif.inspect),
     _Format("WEBP", "WebPImagePlugin", lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP", webp.inspect),
     _Format(
@@ -73,7 +75,7 @@ _FORMATS = (
         tiff.inspect,
     ),
     _Format("BMP", "BmpImagePlugin", lambda head: head.startswith(b"BM"), _as_it_is),
-    _Format("ICO", "IcoImagePlugin", lambda head: head.startswith(b"\0\0\1\0"), bitmaps.inspect_ico),
+    _Format("ICO", "IcoImagePlugin", lambda head: head.startswith(_ICON), bitmaps.inspect_ico),
     _Format("PSD", "PsdImagePlugin", lambda head: head.startswith(b"8BPS"), bitmaps.inspect_psd),
     _Format(
         "DIB",
@@ -155,7 +157,7 @@ _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 
 
-def open_picture(file: IO[bytes], name: str, limits: Limits) -> tuple[Image.Image, int]:
+def open_picture(file: IO[bytes] | Pieces, name: str, limits: Limits) -> tuple[Image.Image, int]:
     """Reads a picture's header and checks its size; no pixel is decoded (but for HEIF, after the check).
 
     Args:
@@ -175,6 +177,9 @@ def open_picture(file: IO[bytes], name: str, limits: Limits) -> tuple[Image.Imag
     head = look.read(64)
     if head[4:8] == b"ftyp":
         return _open_container(file, head, name, limits)
+    if head.startswith(_ICON):
+        file = _png_in_icon(file) or file
+        head = GuardedReader(file, reads=_LOOK_READS).read(64)
     for format_ in _FORMATS:
         if format_.begins(head):
             try:
@@ -191,7 +196,7 @@ def open_picture(file: IO[bytes], name: str, limits: Limits) -> tuple[Image.Imag
     raise _not_a_picture(head, name)
 
 
-def _open(format_: _Format, file: IO[bytes], name: str, limits: Limits) -> tuple[Image.Image, int]:
+def _open(format_: _Format, file: IO[bytes] | Pieces, name: str, limits: Limits) -> tuple[Image.Image, int]:
     inspected = format_.inspect(GuardedReader(file, reads=_LOOK_READS), name, limits)
     opened = _opened(format_, file, inspected, name)
     codecs = {str(tile[0]) for tile in opened.tile or ()}  # none where the plugin decodes by itself
@@ -207,7 +212,7 @@ def _open(format_: _Format, file: IO[bytes], name: str, limits: Limits) -> tuple
     return opened, inspected.orientation
 
 
-def _opened(format_: _Format, file: IO[bytes], inspected: Inspected, name: str) -> ImageFile.ImageFile:
+def _opened(format_: _Format, file: IO[bytes] | Pieces, inspected: Inspected, name: str) -> ImageFile.ImageFile:
     """Asks one of Pillow's plugins; the same protocol as ``Image.open``, without its process-wide bomb limit."""
     if format_.name == "TGA":
         Image.init()  # or an application's own ``Image.open`` would ask its plugin, which takes anything, too early
@@ -229,7 +234,7 @@ def _opened(format_: _Format, file: IO[bytes], inspected: Inspected, name: str) 
         raise
 
 
-def _open_container(file: IO[bytes], head: bytes, name: str, limits: Limits) -> tuple[Image.Image, int]:
+def _open_container(file: IO[bytes] | Pieces, head: bytes, name: str, limits: Limits) -> tuple[Image.Image, int]:
     """Opens a file of boxes: AVIF, HEIF, or a video."""
     brands = heif.brands_of(GuardedReader(file, reads=_LOOK_READS))
     if brands & _AVIF_BRANDS:
@@ -253,7 +258,18 @@ def _not_a_picture(head: bytes, name: str) -> ImageError:
     )
 
 
-def _open_heif(file: IO[bytes], name: str, limits: Limits) -> Image.Image:
+def _png_in_icon(file: IO[bytes] | Pieces) -> Pieces | None:
+    """Returns the PNG that is an icon's largest picture, so that it is looked through like any other, if it is one."""
+    look = GuardedReader(file, reads=_LOOK_READS)
+    try:
+        _, at = bitmaps.largest_in_icon(look)
+    except struct.error:
+        return None
+    png = Pieces(file, [(at, max(0, look.length() - at))])
+    return png if png.read(8) == _PNG else None
+
+
+def _open_heif(file: IO[bytes] | Pieces, name: str, limits: Limits) -> Image.Image:
     try:
         import pillow_heif
     except ImportError as error:

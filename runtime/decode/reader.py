@@ -34,7 +34,7 @@ class Pieces:
     It hands a decoder the pixels of a picture without the metadata around them.
     """
 
-    def __init__(self, file: IO[bytes] | GuardedReader, parts: Sequence[Part]) -> None:
+    def __init__(self, file: IO[bytes] | GuardedReader | Pieces, parts: Sequence[Part]) -> None:
         self._file = file
         self._parts = parts
         lengths = (len(part) if isinstance(part, bytes) else part[1] for part in parts)

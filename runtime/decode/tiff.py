@@ -60,9 +60,9 @@ _COLOUR = {
 _READ: dict[tuple[int, int], frozenset[tuple[int, ...]]] = {
     **{(grey, bits): frozenset({()}) for grey in (_GREY_INVERTED, _GREY, _PALETTE) for bits in (1, 2, 4)},
     (_GREY_INVERTED, 8): frozenset({()}),
-    (_GREY, 8): frozenset({(), (0,), (2,)}),
+    (_GREY, 8): frozenset({(), (2,)}),
     (_GREY, 16): frozenset({()}),
-    (_PALETTE, 8): frozenset({(), (0,), (2,)}),
+    (_PALETTE, 8): frozenset({(), (2,)}),
     (_RGB, 8): frozenset({(), (0,), (1,), (2,), (0, 0), (1, 0), (2, 0), (0, 0, 0), (1, 0, 0), (2, 0, 0)}),
     (_RGB, 16): frozenset({(), (0,), (1,), (2,)}),
     (_CMYK, 8): frozenset({(), (0,), (0, 0)}),
@@ -231,8 +231,7 @@ def _layout(directory: _Directory, name: str) -> _Layout:
         and set(formats) <= {1, 4}  # 4 says that nothing is known
         and extra in _READ.get((colour, bits), ())
         and (not apart or _read_apart(colour, bits, extra, compression))
-        # Pillow takes uncompressed YCbCr for whole, but half its colours is the default.
-        and (colour != _YCBCR or compression != _RAW or directory.integers(_SUBSAMPLING, 2, 2) == (1, 1))
+        and (colour != _YCBCR or compression != _RAW)  # Pillow would take half the colours for all
     )
     if not readable:
         kinds = "/".join({1: "bit", 2: "bit signed", 3: "bit float"}.get(each, "bit") for each in sorted(set(formats)))
@@ -253,7 +252,8 @@ def _extra_samples(directory: _Directory, number: int, colour: int) -> tuple[int
     if not stated and number == 1 and colour == _RGB:
         return (2,)
     stated = tuple(2 if each == 999 else each for each in stated)  # as Corel Draw 10 writes it
-    return (stated + (0,) * max(number, 0))[: max(number, 0)]
+    extra = (stated + (0,) * max(number, 0))[: max(number, 0)]
+    return (2,) if extra == (0,) and colour in (_GREY, _PALETTE) else extra  # which older Pillows know
 
 
 def _read_apart(colour: int, bits: int, extra: tuple[int, ...], compression: int) -> bool:

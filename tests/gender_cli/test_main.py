@@ -135,7 +135,9 @@ def test_a_bomb_is_refused_by_its_header(run, pictures):
     code, out, _ = run("a.png", "--max-pixels", "99", "--jsonl")
     assert code == 1
     assert json.loads(out)["status"] == "too_large"
-    assert run("a.png", "--max-bytes", "10", "--jsonl")[0] == 1
+    assert "raise --max-bytes to read it" in run("a.png", "--max-bytes", "10")[2]
+    code, _, err = run("a.png", "--max-pixels", "99")
+    assert (code, "raise --max-pixels to read it" in err, "Limits(" in err) == (1, True, False)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")

@@ -174,6 +174,8 @@ def _blue_nodes(kind: str) -> list[Any]:
         *column,
         helper.make_node("Greater", ["mean", "limit"], ["beyond"]),
         helper.make_node("Cast", ["beyond"], ["index"], to=TensorProto.INT64),
-        helper.make_node("Gather", ["table", "index"], ["ones"]),  # (N, 1)
+        helper.make_node(
+            "Gather", ["table", "index"], ["ones"], name="\x1b[2J"
+        ),  # (N, 1); onnxruntime repeats the name
         helper.make_node("Mul", ["product", "ones"], ["logits"]),
     ]

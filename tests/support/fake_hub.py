@@ -66,7 +66,7 @@ class FakeHub:
         """Where commits are said to be. In a process whose ``huggingface_hub`` was imported without ``HF_ENDPOINT``
         this has to be the real Hub's address: the client parses it."""
         handler = type("Handler", (_Handler,), {"hub": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = _Server(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
@@ -112,6 +112,11 @@ class FakeHub:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing: a client that hangs up is part of the tests."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -267,7 +272,8 @@ class _Handler(BaseHTTPRequestHandler):
             if name in self.hub.repositories:
                 self._json({"error": "You already created this model repo", "url": f"{self.hub.endpoint}/{name}"}, 409)
                 return
-            self.hub.repositories[name] = Repository(name, private=bool(data.get("private")))
+            private = bool(data.get("private")) or data.get("visibility") == "private"  # the client of version 2
+            self.hub.repositories[name] = Repository(name, private=private)
             self._json({"url": f"{self.hub.endpoint}/{name}", "name": name, "id": "0" * 24})
         elif path == "/api/validate-yaml":
             self._json({"errors": [], "warnings": []})

@@ -35,11 +35,13 @@ class Row:
 
 
 def oldest() -> dict[str, str]:
-    """Returns the lower bound of each of the package's own dependencies, as pyproject.toml states it."""
+    """Returns the lower bounds of the package's own dependencies, and of ``heif``, as pyproject.toml states them."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     block = re.search(r"^dependencies = \[(.*?)^\]", text, re.MULTILINE | re.DOTALL)
     assert block is not None
-    found = dict(re.findall(r'"([\w-]+)>=([\d.]+)', block[1]))
+    heif = re.search(r"^heif = .*", text, re.MULTILINE)
+    assert heif is not None
+    found = dict(re.findall(r'"([\w-]+)>=([\d.]+)', block[1] + heif[0]))
     if sys.version_info >= (3, 12):  # numpy has wheels for it from 1.26 on
         found["numpy"] = "1.26"
     return found

@@ -110,6 +110,25 @@ def sequential(
     )  # fmt: skip
 
 
+def plain(picture: Image.Image, *, comment: bytes = b"") -> bytes:
+    """Returns a picture of the PPM family in text, with a comment in each line."""
+    samples = np.asarray(picture)
+    magic = b"P3" if picture.mode == "RGB" else b"P2"
+    lines = (b" ".join(b"%d" % each for each in row.flat) for row in samples)
+    return magic + b"\n# made by hand\n%d %d\n255\n" % picture.size + (b"\n" + comment).join(lines) + b"\n"
+
+
+def psd(
+    bits: int, colour: int, channels: int, *, compression: int = 0, version: int = 1, resources: int = 1000
+) -> bytes:
+    """Returns a Photoshop file of 30 x 20 pixels."""
+    head = b"8BPS" + struct.pack(">H6xHIIHH", version, channels, 20, 30, bits, colour)
+    pixels = bytes(range(200)) * (3 * channels) * max(1, bits // 8)
+    return (
+        head + bytes(4) + struct.pack(">I", resources) + bytes(resources + 4) + struct.pack(">H", compression) + pixels
+    )
+
+
 MEASURE = """
 import json, sys, time
 from gender_classifier.runtime.decode.decode import decode

@@ -62,6 +62,8 @@ def write_detector(
             if logits.endswith("raw"):
                 nodes.append(helper.make_node("Sigmoid", [logits], [f"{kind}_{stride}"]))
             results.append(helper.make_tensor_value_info(f"{kind}_{stride}", TensorProto.FLOAT, [1, None, end - start]))
+    for node in nodes:
+        node.name = node.output[0]  # onnxruntime before 1.20 gives nodes without a name one and the same
     shape = [1, 3, *(("height", "width") if size is None else (size[1], size[0]))]
     graph = helper.make_graph(
         nodes, "tiny", [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)], results, weights

@@ -114,9 +114,10 @@ class TestFromTheHub:
         assert code == 1
         assert "no revision " + "ab" * 20 in err
 
-    def test_a_download_that_is_cut_off(self, models, foreign, hub, run):
+    def test_a_download_that_is_cut_off(self, models, foreign, hub, run, monkeypatch):
+        monkeypatch.setattr(hub_client, "_PAUSE_S", 0)
         hub.add("org/name", foreign)
-        hub.cut_after = 40
+        hub.cut_after = 0
         code, _, err = run("models", "add", "org/name")
         assert code == 1
         assert "org/name could not be downloaded" in err or "did not arrive" in err

@@ -159,3 +159,25 @@ def test_a_device_in_a_pictures_place_is_never_opened(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(os, "open", watched)
     assert undo(str(tmp_path / "dst")).left == 1
+
+
+@pytest.mark.parametrize("mode", ["copy", "move"])
+def test_a_file_that_was_changed_before_a_kill_was_recovered_is_not_ours_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    grow(tmp_path / "src", {"a.jpg": ("female", b"1")})
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "mark", killed)
+        with pytest.raises(Killed):
+            sort(tmp_path, mode)
+    placed = tmp_path / "dst/woman/a.jpg"
+    placed.unlink()
+    placed.write_bytes(b"edited")
+    assert undo(str(tmp_path / "dst")).left == 0
+    assert placed.read_bytes() == b"edited"

@@ -81,7 +81,7 @@ class TestHostileConfigurations:
             '{"id2label": [1, 2], "model_type": "vit"}',
             '{"id2label": {"0": "a\\u0000b", "1": "man"}, "model_type": "vit"}',
             '{"id2label": {"0": "woman\\ud800", "1": "man"}, "model_type": "vit"}',
-            json.dumps({"id2label": {index: f"label {index}" for index in range(100_000)}, "model_type": "vit"}),
+            json.dumps({"id2label": {index: f"label {index}" for index in range(20_000)}, "model_type": "vit"}),
             '{"id2label": {"0": "' + "x" * 1_000_000 + '", "1": "man"}, "model_type": "vit"}',
             '{"model_type": ' + "[" * 100_000 + "}",
             '{"architectures": 3, "model_type": ["vit"]}',

@@ -169,7 +169,7 @@ class TestAdded:
         data["source"] = {"kind": "hub", "repository": NAME, "revision": NEW}
         data["notes"] = [f"Downloaded from {NAME} at {NEW}"]
         (folder / "bundle.json").write_text(json.dumps(data))
-        (folder / "origin.json").write_text(json.dumps({"repository": NAME, "revision": NEW, "manifest": "0" * 64}))
+        (folder / "origin.json").write_text(json.dumps({"repository": NAME, "revision": NEW, "weights": "0" * 64}))
         with pytest.raises(ModelNotFoundError, match=NAME):
             runtime.load(NAME)
 
@@ -178,10 +178,16 @@ class TestAdded:
         assert origin.added_from(NAME) == folder
         shutil.rmtree(folder)
         assert origin.added_from(NAME) is None
-        tiny_bundle(models, TinyModel("mine", gain=3.0, temperature=2.0))
+        tiny_bundle(models, TinyModel("mine", gain=3.0))
         assert origin.added_from(NAME) is None
         with pytest.raises(ModelNotFoundError):
             runtime.load(NAME)
+
+    def test_a_model_that_was_calibrated_since_is_the_same(self, cache, models):
+        folder = self.add(models, "mine", self.MEN_FIRST, NEW)
+        data = json.loads((folder / "bundle.json").read_text())
+        (folder / "bundle.json").write_text(json.dumps({**data, "decision": {"temperature": 2.0}}))
+        assert origin.added_from(NAME) == folder
 
     @pytest.mark.parametrize("content", ["", "{", "[]", '{"repository": 3}', "[" * 9999])
     def test_a_broken_record_is_none(self, cache, models, content):

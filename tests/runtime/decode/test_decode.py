@@ -202,7 +202,7 @@ def test_picture_without_pixels_is_a_bad_picture() -> None:
 MODES_BY_FORMAT = [
     ("PNG", "1"), ("PNG", "L"), ("PNG", "LA"), ("PNG", "P"), ("PNG", "RGB"), ("PNG", "RGBA"),
     ("TIFF", "1"), ("TIFF", "L"), ("TIFF", "LA"), ("TIFF", "P"), ("TIFF", "RGB"), ("TIFF", "RGBA"),
-    ("TIFF", "CMYK"), ("TIFF", "LAB"), ("TIFF", "YCbCr"),
+    ("TIFF", "CMYK"), ("TIFF", "LAB"),
     ("JPEG", "L"), ("JPEG", "RGB"), ("JPEG", "CMYK"), ("GIF", "L"), ("GIF", "P"), ("WEBP", "RGB"), ("WEBP", "RGBA"),
     ("BMP", "1"), ("BMP", "L"), ("BMP", "P"), ("BMP", "RGB"), ("BMP", "RGBA"), ("PPM", "1"), ("PPM", "L"),
     ("PPM", "RGB"),     ("TGA", "LA"), ("TGA", "RGB"), ("TGA", "RGBA"), ("TGA", "P"),
@@ -390,7 +390,7 @@ def test_heic_without_the_extra_names_it(heic: bytes, monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     path = tmp_path / "IMG_0001.HEIC"
     path.write_bytes(heic)
-    with pytest.raises(ImageError, match=r"IMG_0001.HEIC.*gender-classifier\[heif\]") as caught:
+    with pytest.raises(ImageError, match=r"IMG_0001.HEIC.*pip install .*\[heif\]") as caught:
         decode(path)
     assert caught.value.status is Status.UNSUPPORTED_FORMAT
 

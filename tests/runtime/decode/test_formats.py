@@ -144,3 +144,17 @@ def test_a_jpeg_needs_no_other_plugin(tmp_path: Path) -> None:
     )
     assert "PIL.JpegImagePlugin" in done.stdout
     assert "PIL.PngImagePlugin" not in done.stdout
+
+
+def test_what_a_decoder_says_of_a_file_cannot_steer_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A property of a HEIC called ESC[2J cleared the screen."""
+
+    def load(_self: ImageFile.ImageFile) -> None:
+        raise ValueError("unknown property \x1b[2J\x07\u202e\ud800\nof the file")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    with pytest.raises(ImageError) as caught:
+        decode(encoded("PNG", "RGB"))
+    assert r"unknown property \x1b[2J\x07\u202e\ud800\nof the file" in caught.value.message
+    assert caught.value.message.isprintable()
+    assert str(caught.value) == caught.value.message

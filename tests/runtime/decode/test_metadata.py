@@ -116,7 +116,7 @@ def test_orientation_of_a_png(data: bytes, behind: bool) -> None:
 
 
 def test_an_animation_costs_its_first_picture() -> None:
-    """128 bytes with a frame that reaches beyond the picture took 3.4 GiB with Pillow before 12.3."""
+    """With Pillow before 13, 133 bytes took 3.4 GiB when they were opened."""
     frame = struct.pack(">IIIIIHHBB", 0, 60_000, 60_000, 0, 0, 1, 1, 0, 0)
     assert decode(with_chunk(chunk(b"acTL", struct.pack(">II", 2, 0)) + chunk(b"fcTL", frame))).tobytes() == PIXELS
 
