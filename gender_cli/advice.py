@@ -6,6 +6,7 @@ import re
 
 from ..runtime.errors import (
     ClassifierError,
+    DetectorError,
     DetectorNotFoundError,
     ModelNotFoundError,
     NotABundleError,
@@ -26,7 +27,7 @@ def as_flags(sentence: str) -> str:
 
 
 def _advice(error: ClassifierError) -> str:
-    if isinstance(error, DetectorNotFoundError):
+    if isinstance(error, (DetectorError, DetectorNotFoundError)):
         return "To install one: gender-classifier models add-detector"
     if isinstance(error, NotABundleError):
         return "To make one of a checkpoint: gender-classifier export"

@@ -79,10 +79,7 @@ class Detector:
         try:
             self._session = Session(lambda: create_session(model, threads=options.threads))
         except BundleError as error:
-            raise DetectorError(
-                f"The face detector {name} cannot be loaded ({error}). "
-                "`gender-classifier models add-detector` installs a sound one."
-            ) from error
+            raise DetectorError(f"The face detector {name} cannot be loaded ({error}). Install a sound one.") from error
         self._input, self._fixed = _interface(self._session.here, name)
 
     @classmethod

@@ -116,14 +116,13 @@ def read_record(path: Path, model: bytes) -> Record:
         return Record(path.name, digest)
     except (OSError, ValueError) as error:
         raise DetectorError(
-            f"The record of the face detector, {place}, cannot be read: {error}. "
-            "Install it again with `gender-classifier models add-detector`."
+            f"The record of the face detector, {place}, cannot be read: {error}. Install the detector again."
         ) from error
     if record.file != path.name:
         return Record(path.name, digest)
     if record.sha256 != digest:
         raise DetectorError(
             f"The face detector {path} was changed since it was installed: its sha256 is not the recorded one. "
-            "Install it again with `gender-classifier models add-detector`."
+            "Install it again."
         )
     return record

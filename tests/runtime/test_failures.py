@@ -218,11 +218,13 @@ def test_memory_that_runs_out_when_a_batch_is_put_together(models, monkeypatch):
     assert list(classifier.predict_many(pictures, batch_size=3)) == [expected] * 3
 
 
-def test_a_detector_that_fails_is_an_image_error_of_detect_and_views(home, models, monkeypatch):
+def test_what_fails_in_detect_and_views_is_an_image_error(home, models, monkeypatch):
     classifier = gc.load(models["nan"], faces=Faces(red_detector(home / "again.onnx", stride=32)))
-    people = classifier.predict(Image.new("RGB", (64, 64), RED)).people
+    image = Image.new("RGB", (64, 64), RED)
+    people = classifier.predict(image).people
     monkeypatch.setattr(classifier.pipeline.detector._session.here, "run", lambda *_: 1 / 0)
+    monkeypatch.setattr(classifier.pipeline, "crop", lambda *_: 1 / 0)
     for call in (classifier.detect, lambda image: classifier.views(image, people)):
         with pytest.raises(gc.ImageError, match="division by zero") as caught:
-            call(Image.new("RGB", (64, 64), RED))
+            call(image)
         assert caught.value.status is Status.MODEL_ERROR
