@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common import machine
 from PIL import Image
@@ -25,7 +25,7 @@ from PIL import Image
 import gender_classifier as gc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 Box = tuple[float, float, float, float]
 Found = tuple[Box | None, str]  # where (the whole picture: None), and the word: female, male, uncertain
@@ -95,7 +95,7 @@ def age_and_gender() -> Callable[[Path], list[Found]]:
     return answer
 
 
-def measure(pipeline: Callable[[Path], list[Found]], photos: Path) -> dict[str, object]:
+def measure(pipeline: Callable[[Path], list[Found]], photos: Path) -> dict[str, Any]:
     """Counts right answers by photograph and by clear face."""
     pictures: dict[str, Counter[str]] = {"one answer": Counter(), "mixed": Counter(), "no people": Counter()}
     faces: Counter[str] = Counter()
@@ -117,11 +117,30 @@ def measure(pipeline: Callable[[Path], list[Found]], photos: Path) -> dict[str, 
     return {"photographs": pictures, "faces": faces}
 
 
+def table(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """Returns the counts of :func:`measure` by pipeline as a Markdown table."""
+    lines = [
+        "| 35 whole photographs | 25 with one right answer: right / wrong / uncertain | 9 mixed groups: right / other "
+        "| 183 clear faces: right / wrong / uncertain / not found |",
+        "|---|---|---|---|",
+    ]
+    for name, result in results.items():
+        one, mixed, faces = result["photographs"]["one answer"], result["photographs"]["mixed"], result["faces"]
+        cells = (
+            [one.get(each, 0) for each in ("right", "wrong", "uncertain")],
+            [mixed.get("right", 0), sum(mixed.values()) - mixed.get("right", 0)],
+            [faces.get(each, 0) for each in ("right", "wrong", "uncertain", "not found")],
+        )
+        lines.append(f"| {name} | " + " | ".join(" / ".join(map(str, each)) for each in cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Runs every pipeline that can be had here and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True, help="folder of the photographs")
-    parser.add_argument("--output", type=Path, help="write the counts as JSON too")
+    parser.add_argument("--output", type=Path, help="write the counts as JSON too (the README's table)")
+    parser.add_argument("--keep", action="store_true", help="keep rows of --output not measured now")
     arguments = parser.parse_args()
     pipelines = {"default install": ours(), "without a face detector": ours(faces=False)}
     try:
@@ -129,21 +148,11 @@ def main() -> None:
     except metadata.PackageNotFoundError:
         print("age-and-gender is not installed here: left out.")
     results = {name: measure(pipeline, arguments.photos) for name, pipeline in pipelines.items()}
-    print(f"{machine()}\n")
-    print("| whole photographs | one right answer: right / wrong / uncertain | mixed groups: right / other | "
-          "clear faces: right / wrong / uncertain / not found |\n|---|---|---|---|")  # fmt: skip
-    for name, result in results.items():
-        pictures, faces = result["photographs"], result["faces"]
-        assert isinstance(pictures, dict)
-        assert isinstance(faces, Counter)
-        one, mixed = pictures["one answer"], pictures["mixed"]
-        print(
-            f"| {name} | {one['right']} / {one['wrong']} / {one['uncertain']} "
-            f"| {mixed['right']} / {mixed.total() - mixed['right']} "
-            f"| {faces['right']} / {faces['wrong']} / {faces['uncertain']} / {faces['not found']} |"
-        )
+    results = json.loads(arguments.output.read_text("utf-8"))["results"] | results if arguments.keep else results
+    print(f"{machine()}\n\n{table(results)}")
     if arguments.output:
-        arguments.output.write_text(json.dumps({"machine": machine(), "results": results}, indent=1) + "\n")
+        content = {"machine": machine(), "results": results, "table": table(results)}
+        arguments.output.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

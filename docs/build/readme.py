@@ -1,4 +1,4 @@
-"""Makes the README's transcript and its table of the built-in model's accuracy."""
+"""Makes the README's transcript and its tables: the built-in model on whole photographs, and on faces."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .blocks import ROOT, Makers
 __all__ = ["MAKERS"]
 
 _ROWS = (
-    ("official portraits", "eval_portraits", ("overall", "all_pictures")),
-    ("web photographs of adults", "eval_wild_adults", ("overall", "all_pictures")),
-    ("web photographs of children under ten", "eval_wild", ("by", "age", "groups", "0-9")),
+    ("official portraits (head and shoulders)", "eval_portraits", ("overall", "all_pictures")),
+    ("adults, web photographs cropped to the face", "eval_wild_adults", ("overall", "all_pictures")),
+    ("children under ten, likewise", "eval_wild", ("by", "age", "groups", "0-9")),
 )
 
 
@@ -34,11 +34,18 @@ def accuracy(_: str) -> str:
     return "\n".join(lines)
 
 
+def photographs(_: str) -> str:
+    """Returns the table that ``benchmarks/whole_photographs.py`` wrote."""
+    path = ROOT / "benchmarks" / "whole_photographs.json"
+    table: str = json.loads(path.read_text(encoding="utf-8"))["table"]
+    return table
+
+
 def transcript(command: str) -> str:
     """Runs a ``gender-classifier`` command in the checkout and returns what a terminal 100 columns wide shows."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GENDER_CLASSIFIER")}
     environment |= {"COLUMNS": "100", "GENDER_CLASSIFIER_MODELS": str(ROOT / "docs"), "PYTHONIOENCODING": "utf-8"}
-    environment["XDG_DATA_HOME"] = str(ROOT / "docs")  # no detector, whatever this user has installed
+    environment["XDG_DATA_HOME"] = str(ROOT / "docs")  # no detector but the built-in one
     done = subprocess.run(
         [sys.executable, "gender_classifier.py", *shlex.split(command)[1:]],
         cwd=ROOT,
@@ -51,4 +58,4 @@ def transcript(command: str) -> str:
     return f"```console\n$ {command}\n{done.stdout}```"
 
 
-MAKERS: Makers = {"accuracy": accuracy, "transcript": transcript}
+MAKERS: Makers = {"accuracy": accuracy, "photographs": photographs, "transcript": transcript}
