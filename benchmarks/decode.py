@@ -144,7 +144,7 @@ FORMATS: list[tuple[str, str, dict[str, Any]]] = [
     ("TIFF", "RGB", {}),
     ("TIFF", "RGBA", {"compression": "tiff_deflate", "tiffinfo": {278: 100_000}}),
     ("TIFF", "CMYK", {"compression": "tiff_lzw"}),
-    ("TIFF", "F", {}),
+    ("TIFF", "I;16", {}),
     ("BMP", "RGB", {}),
     ("PPM", "RGB", {}),
     ("PPM", "I", {}),

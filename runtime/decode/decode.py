@@ -160,7 +160,7 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 def _detached(picture: Image.Image) -> Image.Image:
     """Returns the same pixels, not copied, without file, metadata and format.
 
-    Without the EXIF above all: whoever applies its orientation to the result would turn it a second time.
+    Without the EXIF above all: its orientation would be applied to the result a second time.
     """
     plain = picture._new(picture.im)
     plain.info = {}

@@ -102,7 +102,7 @@ _TIFF_HEADER_BYTES = 32 << 20
 """Most reads in the look through a file; most reads and bytes in the header that is left of it for Pillow. Real files
 take a few hundred reads; a PNG of 256 MiB in chunks of 8 KiB takes 32,000 in the look."""
 
-_OTHERS = (
+_OTHER_PICTURES = (
     (0, b"\xff\x0a", "a JPEG XL picture"),
     (4, b"JXL \r\n\x87\n", "a JPEG XL picture"),
     (4, b"jP  \r\n\x87\n", "a JPEG 2000 picture"),
@@ -114,6 +114,7 @@ _OTHERS = (
     (0, b"MMOR", "a camera's raw file"),
     (0, b"IIU\0", "a camera's raw file"),
     (0, b"FOVb", "a camera's raw file"),
+    (4, b"ftypcrx ", "a camera's raw file"),
     (0, b"\x76\x2f\x31\x01", "an OpenEXR picture"),
     (0, b"#?RADIANCE", "a Radiance HDR picture"),
     (0, b"gimp xcf", "a GIMP project"),
@@ -127,20 +128,23 @@ _OTHERS = (
     (0, b"\x59\xa6\x6a\x95", "a Sun raster picture"),
     (0, b"SIMPLE  =", "a FITS file"),
     (0, b"/* XPM", "an X pixmap"),
-    (0, b"#define", "an X bitmap, or C source"),
     (0, b"%!PS", "an EPS or PostScript file, which only an external program could draw"),
     (0, b"\xc5\xd0\xd3\xc6", "an EPS file, which only an external program could draw"),
     (0, b"\xd7\xcd\xc6\x9a", "a Windows metafile, a drawing without pixels"),
     (40, b" EMF", "a Windows metafile, a drawing without pixels"),
     (0, b"<svg", "an SVG drawing, which has no pixels"),
     (0, b"%PDF", "a PDF document"),
-    (0, b"<?xml", "an XML file"),
-    (0, b"<!DOCTYPE", "a web page"),
-    (0, b"<html", "a web page"),
-    (4, b"ftypcrx ", "a camera's raw file"),
     (4, b"ftyp", "a video, or another file of the MP4 family"),
     (8, b"AVI ", "a video"),
     (0, b"\x1a\x45\xdf\xa3", "a video"),
+)
+"""Where and by which bytes other files with a picture in them are known, and what they are."""
+
+_OTHER_FILES = (
+    (0, b"#define", "C source or an X bitmap"),
+    (0, b"<?xml", "an XML file"),
+    (0, b"<!DOCTYPE", "a web page"),
+    (0, b"<html", "a web page"),
     (0, b"OggS", "a video or a sound"),
     (0, b"ID3", "a sound"),
     (8, b"WAVE", "a sound"),
@@ -151,7 +155,7 @@ _OTHERS = (
     (0, b"\xd0\xcf\x11\xe0", "an office document"),
     (0, b"\0\x05\x16\x07", "what macOS notes about another file (AppleDouble)"),
 )
-"""Where and by which bytes other files that lie among pictures are known, and what they are."""
+"""The same for files without one that lie among pictures."""
 
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
@@ -246,16 +250,20 @@ def _open_container(file: IO[bytes] | Pieces, head: bytes, name: str, limits: Li
 
 
 def _not_a_picture(head: bytes, name: str) -> ImageError:
+    sentence = f"{name} is not a picture in a format that can be read; if it is a picture, save it as JPEG or PNG."
+    if what := _known(head, _OTHER_PICTURES):
+        sentence = f"{name} is {what}, and is not read; save the picture in it as JPEG or PNG."
+    elif what := _known(head, _OTHER_FILES):
+        sentence = f"{name} is {what}, not a picture."
+    return ImageError(Status.UNSUPPORTED_FORMAT, sentence)
+
+
+def _known(head: bytes, others: tuple[tuple[int, bytes, str], ...]) -> str | None:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")  # a mark of UTF-8 and spaces may stand before text
-    for at, signature, what in _OTHERS:
+    for at, signature, what in others:
         if head.startswith(signature, at) or (at == 0 and text.startswith(signature)):
-            return ImageError(
-                Status.UNSUPPORTED_FORMAT, f"{name} is {what}; if there is a picture in it, save that as JPEG or PNG."
-            )
-    return ImageError(
-        Status.UNSUPPORTED_FORMAT,
-        f"{name} is not a picture in a format that can be read; save it as JPEG or PNG if it is a picture.",
-    )
+            return what
+    return None
 
 
 def _png_in_icon(file: IO[bytes] | Pieces) -> Pieces | None:

@@ -26,7 +26,7 @@ Encoders write 10 to 20."""
 _NS_PIXEL, _NS_PASS, _NS_PASS_ARITHMETIC, _NS_BYTE = 20.0, 0.75, 6.0, 33.0
 """Nanoseconds that a JPEG of several scans takes at most: for each pixel, for each pixel of each component of each scan
 (which may hold next to no data), and for each byte. Measured by ``benchmarks/decode.py scans``; that of the arithmetic
-coder is an estimate, from 130 binary decisions in a block of 64 pixels: nobody writes such files."""
+coder is an estimate, from 130 binary decisions in a block of 64 pixels: such files are not met."""
 
 _HEAD = 64 << 10
 """Bytes in which the first scan of a JPEG without metadata begins: behind its tables and its frame."""

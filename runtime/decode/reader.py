@@ -129,4 +129,4 @@ class GuardedReader:
         return end
 
     def close(self) -> None:
-        """Does nothing: whoever opened the file closes it."""
+        """Does nothing: the file belongs to the caller."""

@@ -76,6 +76,22 @@ def test_a_grid_is_read(brand: bytes, encode: Any, in_meta: bool) -> None:
     assert same(got.crop((64, 0, 128, 64)), TILE.rotate(90))
 
 
+def test_a_picture_as_telephones_write_it() -> None:
+    """A grid that is turned by a property, which the EXIF repeats; a thumbnail, a gain map, XMP; metadata first."""
+    exif = Item(b"Exif", bytes(4) + b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0")
+    xmp = Item(b"mime", b'<x tiff:Orientation="6"/>')
+    whole = grid(2, 2, 128, 128)
+    whole = replace(whole, properties=(*whole.properties, box(b"irot", b"\3")))
+    tiles = [hevc(TILE.rotate(90 * each)) for each in range(4)]
+    gain = full(b"auxC", b"urn:com:apple:photo:2020:aux:hdrgainmap\0")
+    small = hevc(TILE)
+    items = [exif, xmp, *tiles, whole, small, replace(small, properties=(*small.properties, gain))]
+    links = [(b"cdsc", 1, [7]), (b"cdsc", 2, [7]), (b"dimg", 7, [3, 4, 5, 6]), (b"thmb", 8, [7]), (b"auxl", 9, [7])]
+    got = decode(container(b"heic", items, links, primary=7))
+    assert got.size == (128, 128)
+    assert same(got.crop((64, 0, 128, 64)), TILE.rotate(270)), "the first tile, turned clockwise to the right"
+
+
 @made
 def test_a_frame_larger_than_it_says(brand: bytes, stream: Any) -> None:
     """3.5 kB that state 64 x 64 took 984 MiB."""
