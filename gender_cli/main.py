@@ -25,11 +25,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     interrupted.
     """
     with ending_at_once():
+        import os
         import warnings
 
         from . import stdio
 
         stdio.prepare()
+        # numpy's OpenBLAS starts a thread for each CPU when it is imported. There is no work for them here, and where
+        # no thread may be started it ends the process.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         # What a broken picture makes Pillow warn of is no news to a user: its result says what became of it.
         warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
     try:

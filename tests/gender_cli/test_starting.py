@@ -67,6 +67,16 @@ def test_version_without_a_home_and_without_onnxruntime() -> None:
     assert done.stdout.splitlines()[2] in ("onnxruntime not installed", "onnxruntime of an unknown version")
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
+def test_numpy_starts_no_threads_of_its_own() -> None:
+    """OpenBLAS starts one for each CPU, and ends the process with SIGINT where it may start none (``pids.max`` 1)."""
+    code = (
+        "import gender_classifier as g, os; g.main(['--version']); import numpy; print(os.listdir('/proc/self/task'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.splitlines()[-1].count("'") == 2
+
+
 def cpu_seconds(command: list[str]) -> float:
     """Returns the least CPU time of ten runs."""
     times = []
