@@ -267,14 +267,14 @@ class Decision:
     Attributes:
         temperature: Logits are divided by it before softmax or sigmoid (Guo et al. 2017, arXiv 1706.04599).
         thresholds: For each meaning, the probability in [0, 1] below which the answer is ``uncertain``.
-        min_face: Longer side of a face, in pixels of the picture, below which the answer is ``uncertain``.
         provenance: On which pictures they were chosen, and how; ``None`` when they are the neutral defaults.
+        min_face: Longer side of a face, in pixels of the picture, below which the answer is ``uncertain``.
     """
 
     temperature: float = 1.0
     thresholds: dict[str, float] = field(default_factory=dict)
-    min_face: float = 0.0
     provenance: str | None = None
+    min_face: float = 0.0
 
     def __post_init__(self) -> None:
         _require(self.temperature > 0, "temperature is not positive")
