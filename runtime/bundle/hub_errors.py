@@ -44,7 +44,7 @@ def sentence(error: BaseException, name: str, revision: str, endpoint: str, done
         return f"The disk is full: {name} could not be {done}. Make room and try again."
     why = _network(chain, kinds, endpoint)
     if why is None and isinstance(error, (ImportError, ValueError)):  # HF_HUB_DOWNLOAD_TIMEOUT=soon, say
-        why = f"{_line(error)} Check the environment variables that begin with HF_."
+        why = f"{_line(error)} Check the environment variables that begin with HF_ or end with _PROXY."
     return f"{name} could not be {done}: {why or _line(error)}"
 
 
@@ -70,7 +70,7 @@ def _refusal(refused: Refused, name: str, revision: str) -> str:
     if code == "RepoNotFound" or status in (401, 404):
         return f"The Hub has no model {name}, or it is private and you are not logged in. Check the name, or {_LOGIN}."
     if status == 403:
-        return f"The Hub does not let this account at {name}. {message} To use another: {_LOGIN}."
+        return f"The Hub does not let this account read {name}. To use another: {_LOGIN}. {message}".rstrip()
     if status == 429:
         wait = headers.get("Retry-After", "")
         return (

@@ -177,7 +177,7 @@ class TestRefusals:
             (refuse(401, X_Error_Message="Invalid credentials in Authorization header"), "refuses the token"),
             (refuse(401, X_Error_Code="RepoNotFound"), "no model org/name, or it is private"),
             (refuse(401), "no model org/name, or it is private"),
-            (refuse(403, X_Error_Message="Forbidden"), "does not let this account at org/name"),
+            (refuse(403, X_Error_Message="Forbidden"), "does not let this account read org/name"),
             (refuse(403, X_Error_Code="GatedRepo"), "is gated"),
             (refuse(404), "no model org/name"),
             (refuse(451, X_Error_Message="Access to this resource is disabled."), "HTTP 451.*disabled"),
