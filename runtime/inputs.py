@@ -105,7 +105,9 @@ def _is_one(images: object) -> bool:
 
 def _bytes_of(value: object) -> memoryview | None:
     """Returns the bytes of an object that holds nothing else, such as Arrow's buffers; not those of an array."""
-    if isinstance(value, (str, bytes, os.PathLike)) or hasattr(value, "read") or hasattr(value, "__array_interface__"):
+    if isinstance(value, (str, bytes, os.PathLike)) or hasattr(value, "read"):
+        return None
+    if hasattr(type(value), "__array_interface__"):  # that of the object itself copies all pixels of a PIL picture
         return None
     try:
         view = memoryview(cast("Buffer", value))

@@ -13,6 +13,7 @@ from PIL import Image
 
 import gender_classifier as gc
 from gender_classifier.runtime.errors import OptionError
+from gender_classifier.runtime.inputs import unwrapped
 from gender_classifier.runtime.prediction import Status
 from support import tiny_bundle
 
@@ -175,6 +176,19 @@ def test_what_a_stream_raises_is_a_result(classifier, error):
     answer = classifier.predict(Rude(error))
     assert answer.status is (Status.TOO_LARGE if isinstance(error, MemoryError) else Status.UNREADABLE)
     assert answer.error
+
+
+def test_a_closed_picture_is_a_result(classifier):
+    picture = Image.new("RGB", (8, 8), "red")
+    picture.close()
+    assert classifier.predict(picture).status is Status.UNREADABLE
+
+
+def test_no_pixel_is_copied_to_see_that_something_is_a_pil_picture(monkeypatch):
+    """``__array_interface__`` of one does so: a second for 48 megapixels."""
+    picture = Image.new("RGB", (8, 8))
+    monkeypatch.setattr(Image.Image, "tobytes", None)
+    assert unwrapped(picture) == (picture, None)
 
 
 class Broken:
