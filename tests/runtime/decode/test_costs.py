@@ -157,6 +157,21 @@ def test_telephones_of_200_megapixels_are_read_by_default(
         assert "would be decoded" in failure(data, Limits(max_pixels=3 * Limits.max_pixels)).message
 
 
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": b"Exif\0\0"}], ids=["VP8", "VP8L", "VP8X"])
+def test_a_webp_is_refused_before_pillow_takes_memory_for_it(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reached(*_args: object) -> None:
+        raise ValueError("opened")
+
+    data = encoded(textured(), "WEBP", **options)
+    assert decode(data, Limits(max_pixels=160 * 120)).size == (160, 120)
+    monkeypatch.setattr("PIL._webp.WebPAnimDecoder", reached)
+    error = failure(data, Limits(max_pixels=160 * 120 - 1))
+    assert error.status is Status.TOO_LARGE
+    assert "160 x 120" in error.message
+
+
 def test_a_lower_limit_means_what_it_says() -> None:
     """Whatever its kind: what counts by default is not charged again."""
     for name in ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "TGA"):
