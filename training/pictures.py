@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["LABELS", "Picture", "held_out", "open_picture", "read_pictures", "write_lists"]
+__all__ = ["LABELS", "Picture", "held_out", "open_picture", "read_pictures", "write_lists", "write_table"]
 
 LABELS = ("female", "male")
 """The classes in ``id2label`` order."""
@@ -112,7 +112,7 @@ def write_lists(pictures: Sequence[Picture], share: float, pictures_csv: Path, s
         pictures_csv: Receives folder, set, file, split and the first 16 digits of the sha256 of each.
         sets_csv: Receives each set's numbers and licences.
     """
-    _write(
+    write_table(
         pictures_csv,
         ("folder", "set", "file", "split", "sha256"),
         (
@@ -123,7 +123,7 @@ def write_lists(pictures: Sequence[Picture], share: float, pictures_csv: Path, s
     sets: dict[tuple[str, str], list[Picture]] = {}
     for p in pictures:
         sets.setdefault((p.folder, p.source), []).append(p)
-    _write(
+    write_table(
         sets_csv,
         ("folder", "set", "pictures", "women", "men", "licences", "attributions"),
         (
@@ -145,7 +145,8 @@ def _joined(attributions: Iterable[str]) -> str:
     return "; ".join(names) if len(names) <= MOST_ATTRIBUTIONS else f"{len(names)} items of an archive"
 
 
-def _write(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
+def write_table(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
+    """Writes a CSV file."""
     with path.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(header)

@@ -1,8 +1,7 @@
 """``python -m training detector COMMAND``: one command for each step of the detector's recipe.
 
 ``prepare`` makes the pool of pictures, ``train`` does the stages that are not done yet, ``export`` writes the file that
-the package carries, ``evaluate`` measures it and
-writes the table into ``docs/faces.md``.
+the package carries, ``evaluate`` measures it and writes the table into ``docs/faces.md``.
 """
 
 from __future__ import annotations

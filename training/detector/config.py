@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from gender_classifier.runtime.bundle.strict_json import build, parse
 
 from .canvases import Mix
 from .network import Shape
@@ -70,16 +70,9 @@ class Recipe:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Reads the recipe.
+    """Reads the recipe; what it does not say keeps its default.
 
     Raises:
-        TypeError: If it names a field that there is not, or lacks one.
+        ValueError: If it is not JSON, or has an unknown field, a missing one or one of a wrong type.
     """
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    shape = content.pop("shape")
-    stages = [{**stage, "mix": Mix(**stage.get("mix", {}))} for stage in content.pop("stages")]
-    return Recipe(
-        shape=Shape(**{**shape, "stages": tuple(shape["stages"])}),
-        stages=tuple(Stage(**stage) for stage in stages),
-        **content,
-    )
+    return build(Recipe, parse(path.read_bytes()))

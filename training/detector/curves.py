@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from .canvases import Canvases
-from .losses import decode, overlaps
+from .losses import decode, overlaps, shared_areas
 from .network import Detector
 
 __all__ = ["EDGES", "look"]
@@ -34,10 +34,8 @@ def look(network: Detector, canvases: Canvases) -> dict[str, Any]:
     for low, high in itertools.pairwise(EDGES):
         group = canvases.face & (sides >= low) & (sides < high)
         recall.append(round(float((group & (best > _THRESHOLD)).sum() / group.sum().clamp(min=1)), 3))
-    low_corner = torch.maximum(canvases.boxes[:, :, None, :2], answers.boxes[:, None, :, :2])
-    high_corner = torch.minimum(canvases.boxes[:, :, None, 2:], answers.boxes[:, None, :, 2:])
-    shared = (high_corner - low_corner).clamp(min=0).prod(-1)
-    shared = shared / (answers.boxes[..., 2:] - answers.boxes[..., :2]).prod(-1).clamp(min=1e-6)[:, None]
+    areas = (answers.boxes[..., 2:] - answers.boxes[..., :2]).prod(-1)
+    shared = shared_areas(canvases.boxes, answers.boxes) / areas.clamp(min=1e-6)[:, None]
     known = torch.where((canvases.face | canvases.unsure)[..., None], shared, 0.0).amax(1) > 0.3
     false = ((answers.scores > _THRESHOLD) & ~known).any(1)
     return {"recall": recall, "false": round(float(false.float().mean()), 4)}

@@ -5,9 +5,6 @@ What concerns the photographs that were counted by hand, and time, is measured b
 
 from __future__ import annotations
 
-import csv
-import itertools
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +20,6 @@ __all__ = ["evaluate", "table"]
 PEOPLE = ("eval_wild", "eval_portraits", "eval_synthetic")
 
 
-@dataclass
-class _Set:
-    """How many faces each picture has, and how far eyes lie from the teacher's, in eye distances."""
-
-    counts: list[int] = field(default_factory=list)
-    eyes: list[float] = field(default_factory=list)
-
-    def asdict(self) -> dict[str, Any]:
-        return {
-            "pictures": len(self.counts),
-            "without_a_face": self.counts.count(0),
-            "with_several": sum(count > 1 for count in self.counts),
-            "eyes": [round(float(value), 4) for value in np.quantile(self.eyes, (0.5, 0.95))],
-        }
-
-
 def evaluate(data: Path, network: Path, teacher: Path, step: int = 1) -> dict[str, Any]:
     """Measures a detector at its own threshold.
 
@@ -49,22 +30,27 @@ def evaluate(data: Path, network: Path, teacher: Path, step: int = 1) -> dict[st
         step: Takes every so-many-th picture of the sets with people.
 
     Returns:
-        By set: pictures without a face, with several, and the distance of the eyes from the teacher's (median, 95th
-        percentile). ``empty``: the same of held-out scenes without people.
+        By set: pictures without a face, with several, and how far eyes lie from the teacher's, in eye distances
+        (median, 95th percentile). ``empty``: the same of held-out scenes without people.
     """
     detector, other = Detector.load(network), Detector.load(teacher)
-    files = {name: _files(data / name) for name in PEOPLE}
+    files = {name: [data / name / row["file"] for row in read_rows(data, name)] for name in PEOPLE}
     files[WIDE] = [data / "train2" / row["file"] for row in read_rows(data, "train2") if row["set"] == WIDE]
     sets = {}
     for name, paths in files.items():
-        group = _Set()
-        for path in itertools.islice(paths, 0, None, step):
+        counts, eyes = [], []
+        for path in paths[::step]:
             with Image.open(path) as opened:
                 image = opened.convert("RGB")
             faces = detector.detect(image)
-            group.counts.append(len(faces))
-            group.eyes += _eye_distances(faces, other.detect(image))
-        sets[name] = group.asdict()
+            counts.append(len(faces))
+            eyes += _eye_distances(faces, other.detect(image))
+        sets[name] = {
+            "pictures": len(counts),
+            "without_a_face": counts.count(0),
+            "with_several": sum(count > 1 for count in counts),
+            "eyes": [round(float(value), 4) for value in np.quantile(eyes, (0.5, 0.95))],
+        }
     empty = 0
     scenes = [data / "scenes" / row["file"] for row in read_rows(data, "scenes") if is_held_out("scenes", row)]
     for path in scenes:
@@ -93,11 +79,6 @@ def table(results: dict[str, Any]) -> str:
     empty = results["empty"]
     lines.append(f"| scenes without people | {empty['pictures']} | {empty['without_a_face']} | |")
     return "\n".join(lines)
-
-
-def _files(folder: Path) -> list[Path]:
-    with (folder / "labels.csv").open(encoding="utf-8", newline="") as file:
-        return [folder / row["file"] for row in csv.DictReader(file)]
 
 
 def _eye_distances(faces: tuple[Face, ...], others: tuple[Face, ...]) -> list[float]:

@@ -35,16 +35,13 @@ def spoil(canvases: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([canvases[:-share], blocks]).clamp(0, 255), least
 
 
-def _rand(*shape: int, device: torch.device) -> Tensor:
-    return torch.rand(*shape, device=device)
-
-
 def _blur(canvases: Tensor) -> tuple[Tensor, Tensor]:
     """Gaussian blur, half of it along one axis more than the other, as by motion; returns the larger sigma too."""
     batch, _, size, _ = canvases.shape
     device = canvases.device
-    across = 0.3 + 2.2 * _rand(batch, device=device) ** 1.5
-    along = torch.where(_rand(batch, device=device) < 0.5, across, 0.3 + 2.2 * _rand(batch, device=device) ** 2)
+    across = 0.3 + 2.2 * torch.rand(batch, device=device) ** 1.5
+    same = torch.rand(batch, device=device) < 0.5
+    along = torch.where(same, across, 0.3 + 2.2 * torch.rand(batch, device=device) ** 2)
     taps = torch.arange(-4, 5, device=device).float()
     flat = canvases.reshape(1, batch * 3, size, size)
     for sigma, vertical in ((across, False), (along, True)):
@@ -67,11 +64,11 @@ def _light(canvases: Tensor) -> Tensor:
     batch, device = len(canvases), canvases.device
 
     def one() -> Tensor:
-        return _rand(batch, 1, 1, 1, device=device)
+        return torch.rand(batch, 1, 1, 1, device=device)
 
     contrast = 0.7 + 0.6 * one()
     offset = 128 - 128 * contrast + (one() - 0.5) * 50
-    cast = 1 + (_rand(batch, 3, 1, 1, device=device) - 0.5) * 0.2
+    cast = 1 + (torch.rand(batch, 3, 1, 1, device=device) - 0.5) * 0.2
     dark = torch.where(one() < 0.12, 0.18 + 0.5 * one(), torch.ones((), device=device))
     canvases = torch.addcmul(offset * cast * dark, canvases, contrast * cast * dark).clamp(0.02, 255)
     canvases = (canvases / 255) ** torch.exp((one() - 0.5) * 0.7) * 255
@@ -87,7 +84,7 @@ def _blocks(canvases: Tensor) -> tuple[Tensor, Tensor]:
     line = torch.arange(8, device=canvases.device).float()
     basis = torch.cos((2 * line[None] + 1) * line[:, None] * math.pi / 16) / 2
     basis[0] /= math.sqrt(2)
-    step = torch.exp(_rand(batch, device=canvases.device) * math.log(34 / 3) + math.log(3))
+    step = torch.exp(torch.rand(batch, device=canvases.device) * math.log(34 / 3) + math.log(3))
     steps = step.view(batch, 1, 1, 1, 1, 1) * (1 + 0.45 * (line[:, None] + line[None])).view(1, 1, 1, 8, 1, 8) / 2
     blocks = (canvases - 128).view(batch, 3, size // 8, 8, size // 8, 8)
     waves = torch.einsum("ua,ncyaxb,vb->ncyuxv", basis, blocks, basis)

@@ -16,7 +16,7 @@ from torch.nn import functional
 from .canvases import Canvases
 from .network import STRIDES
 
-__all__ = ["Answers", "decode", "losses", "overlaps"]
+__all__ = ["Answers", "decode", "losses", "overlaps", "shared_areas"]
 
 _LEAST, _MOST = (0.0, 26.0, 64.0), (60.0, 150.0, 1e9)
 """Longer side in pixels of the faces for which each grid may answer."""
@@ -80,11 +80,16 @@ def decode(grids: list[Tensor]) -> Answers:
     )
 
 
-def overlaps(boxes: Tensor, found: Tensor) -> Tensor:
-    """Returns the intersection over union (B, G, N) of boxes (B, G, 4) and (B, N, 4)."""
+def shared_areas(boxes: Tensor, found: Tensor) -> Tensor:
+    """Returns the areas (B, G, N) that boxes (B, G, 4) and (B, N, 4) share."""
     low = torch.maximum(boxes[:, :, None, :2], found[:, None, :, :2])
     high = torch.minimum(boxes[:, :, None, 2:], found[:, None, :, 2:])
-    shared = (high - low).clamp(min=0).prod(-1)
+    return (high - low).clamp(min=0).prod(-1)
+
+
+def overlaps(boxes: Tensor, found: Tensor) -> Tensor:
+    """Returns the intersection over union (B, G, N) of boxes (B, G, 4) and (B, N, 4)."""
+    shared = shared_areas(boxes, found)
     areas = [(each[..., 2:] - each[..., :2]).prod(-1) for each in (boxes, found)]
     return shared / (areas[0][:, :, None] + areas[1][:, None] - shared + 1e-6)
 

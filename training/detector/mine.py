@@ -7,12 +7,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from gender_classifier.runtime.faces import yunet
 from gender_classifier.runtime.faces.detector import Detector
 
-from .prepare import Item
+from .prepare import Item, shared_areas
 
 __all__ = ["mine"]
 
@@ -56,8 +57,7 @@ def _search(detector: Detector, image: Image.Image) -> yunet.Candidates:
     return yunet.non_maximum_suppression(yunet.Candidates.join(parts), 0.3)
 
 
-def _overlap(box: np.ndarray, boxes: np.ndarray) -> float:  # type: ignore[type-arg]
-    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=1)
+def _overlap(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> float:
+    shared = shared_areas(box, boxes)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
     return float((shared / (areas - shared)).max(initial=0))

@@ -30,14 +30,9 @@ class Shape:
         neck: Channels of the pyramid.
     """
 
-    stem: int = 16
-    stages: tuple[str, str, str, str] = (
-        "conv:32",
-        "conv:48 sep3:64 sep3:64",
-        "sep3:96 sep5:96 sep5:96",
-        "sep5:96 sep5:96 sep3:96",
-    )
-    neck: int = 64
+    stem: int
+    stages: tuple[str, ...]
+    neck: int
 
 
 def _conv(channels: int, out: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:

@@ -10,18 +10,19 @@ import csv
 import hashlib
 import io
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from gender_classifier.runtime.faces import yunet
 from gender_classifier.runtime.faces.detector import Detector
+from training.pictures import write_table
 
-__all__ = ["Item", "is_held_out", "prepare", "read_rows", "teach", "write_pictures"]
+__all__ = ["Item", "is_held_out", "prepare", "read_rows", "shared_areas", "teach", "write_pictures"]
 
 PORTRAITS = ("train", "train2")
 WHOLE = ("scenes", "people")
@@ -91,15 +92,20 @@ def teach(detector: Detector, image: Image.Image, sizes: set[int]) -> yunet.Cand
     return yunet.non_maximum_suppression(yunet.Candidates.join(found), 0.35)
 
 
-def which_are_faces(boxes: np.ndarray[Any, Any], scores: np.ndarray[Any, Any]) -> list[bool]:
+def shared_areas(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns the area that a box (4) shares with each of others (N, 4)."""
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    return np.clip(high - low, 0, None).prod(axis=1)
+
+
+def which_are_faces(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> list[bool]:
     """Applies the rule of this module's first lines to boxes (N, 4) and scores (N)."""
     group = int((scores >= 0.7).sum()) >= 5
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     result = []
     for index, (box, score) in enumerate(zip(boxes, scores, strict=True)):
         small = group and (box[2:] - box[:2]).max() < 40
-        low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-        shared = np.clip(high - low, 0, None).prod(axis=1) / np.minimum(areas[index], areas)
+        shared = shared_areas(box, boxes) / np.minimum(areas[index], areas)
         held = bool(((shared > 0.6) & (scores > score)).any())
         result.append(bool(score >= (0.58 if small else 0.7)) and not held)
     return result
@@ -186,16 +192,13 @@ def prepare(data: Path, cache: Path, teacher: Path) -> dict[str, int]:
 def write_pictures(data: Path, path: Path) -> None:
     """Writes which sets are used, under which licences, and whom those of them that ask for it want named."""
     counts: Counter[tuple[str, str, str, str]] = Counter()
-    makers: dict[tuple[str, str, str, str], set[str]] = {}
+    makers: defaultdict[tuple[str, str, str, str], set[str]] = defaultdict(set)
     for folder in (*PORTRAITS, *WHOLE):
         for row in read_rows(data, folder):
             held = "held out" if is_held_out(folder, row) else "used"
             key = folder, row["set"], row["licence"].split("[")[0].strip(), held
             counts[key] += 1
             if row["licence"].startswith("CC BY"):
-                makers.setdefault(key, set()).add(row.get("attribution", ""))
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("folder", "set", "licence", "use", "pictures", "attribution"))
-        for key, count in sorted(counts.items()):
-            writer.writerow((*key, count, "; ".join(sorted(makers.get(key, set())))))
+                makers[key].add(row.get("attribution", ""))
+    rows = ((*key, count, "; ".join(sorted(makers[key]))) for key, count in sorted(counts.items()))
+    write_table(path, ("folder", "set", "licence", "use", "pictures", "attribution"), rows)

@@ -60,15 +60,14 @@ class Sources:
     hard_share: Tensor
 
 
-def load(cache: Path, device: torch.device, *, refined: bool, hard: list[list[float]] | None = None) -> Sources:
+def load(cache: Path, device: torch.device, *, refined: bool) -> Sources:
     """Loads the pool.
 
     Args:
-        cache: Folder with ``pool.bin`` and ``pool.json``.
+        cache: Folder with ``pool.bin`` and ``pool.json``, and ``hard.json`` for a refined stage.
         device: Where to.
         refined: Take boxes below 0.5 for background. They are hands and collars more often than faces; until they were
-            background the network learnt nothing about them.
-        hard: Places that an earlier network took for faces: picture, x, y, longer side, score.
+            background the network learnt nothing about them. Also take what :func:`training.detector.mine.mine` found.
     """
     items = [Item(**item) for item in json.loads((cache / "pool.json").read_text("utf-8"))]
     content = np.memmap(cache / "pool.bin", np.uint8, "r")
@@ -83,7 +82,8 @@ def load(cache: Path, device: torch.device, *, refined: bool, hard: list[list[fl
     counts = (kinds == FACE).sum(axis=1)
     crowded = np.flatnonzero((np.array([item.kind for item in items]) != "small") & (counts > 0))
     pastes = [p for i, item in enumerate(items) for p in _pastes(i, item, boxes[i], levels[i, 0, 1:])]
-    spots = np.array(hard if hard else [[0, 0, 0, 1, 1]], np.float32)
+    hard = json.loads((cache / "hard.json").read_text("utf-8")) if refined else []
+    spots = np.array(hard or [[0, 0, 0, 1, 1]], np.float32)  # picture, x, y, longer side, score
     weights = np.cumsum(np.clip(spots[:, 4] - 0.3, 0.02, 1))
 
     def tensor(values: object) -> Tensor:

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from .canvases import Canvases, make
 from .config import Recipe, Stage
@@ -63,8 +62,7 @@ def train(
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(stage.seed)
-    hard = json.loads((cache / "hard.json").read_text("utf-8")) if stage.refined else None
-    sources = load(cache, device, refined=stage.refined, hard=hard)
+    sources = load(cache, device, refined=stage.refined)
     network = (Detector(recipe.shape) if start is None else load_network(recipe, start)).to(device)
     network.train(not stage.frozen)
     average = Detector(recipe.shape).to(device).eval()
@@ -137,11 +135,5 @@ def _update(network: Detector, optimizer: torch.optim.Optimizer, batch: Canvases
 @torch.no_grad()
 def _follow(average: Detector, network: Detector, kept: float) -> None:
     """Moves the averaged weights, and the statistics of batch normalisation, towards those in training."""
-    pairs: list[tuple[Tensor, Tensor]] = list(
-        zip(average.state_dict().values(), network.state_dict().values(), strict=True)
-    )
-    for own, other in pairs:
-        if own.is_floating_point():
-            own.lerp_(other, 1 - kept)
-        else:
-            own.copy_(other)
+    for own, other in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        own.copy_(own.lerp(other, 1 - kept) if own.is_floating_point() else other)
