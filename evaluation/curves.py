@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from .intervals import wilson
-from .metrics import BINS, CLASSES, confidence_bin
+from .metrics import BINS, CLASSES, confidence_bin, share
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -51,7 +50,7 @@ def reliability(answers: Answers) -> dict[str, list[dict[str, Any]]]:
 def _bin(answers: Answers, mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
     return {
         "confidence": round(float(answers.confidence[mask].mean()), 5),
-        "right": wilson(int(answers.right[mask].sum()), int(mask.sum())).asdict(),
+        "right": share(answers.right, mask).asdict(),
     }
 
 
@@ -65,8 +64,8 @@ def abstention(answers: Answers) -> list[dict[str, float | int | None]]:
     order = np.argsort(-answers.confidence, kind="stable")
     truth, right = answers.truth[order], answers.right[order]
     points: list[dict[str, float | int | None]] = []
-    for share in np.linspace(1.0, 0.05, 39):
-        count = max(1, round(share * len(answers))) if len(answers) else 0
+    for fraction in np.linspace(1.0, 0.05, 39):
+        count = max(1, round(fraction * len(answers))) if len(answers) else 0
         if not count:
             break
         recalls = [right[:count][truth[:count] == k].mean() for k in (0, 1) if (truth[:count] == k).any()]

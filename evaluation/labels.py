@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -25,24 +26,14 @@ __all__ = [
     "read_labels",
 ]
 
-AGE_BANDS = ((0, 9), (10, 17), (18, 29), (30, 44), (45, 59), (60, None))
-"""First and last age of each band, in years."""
+AGE_BANDS = (0, 10, 18, 30, 45, 60)
+"""First age of each band, in years; the last band has no end."""
 
 # What data sets write where models write whole words. A bare 0 or 1 is not among them: which is which differs between
 # data sets, and a guess would turn the report upside down.
-_SHORT = {
-    "f": FEMALE,
-    "w": FEMALE,
-    "femme": FEMALE,
-    "femmes": FEMALE,
-    "girl": FEMALE,
-    "girls": FEMALE,
-    "m": MALE,
-    "homme": MALE,
-    "hommes": MALE,
-    "boy": MALE,
-    "boys": MALE,
-}
+_SHORT = dict.fromkeys(("f", "w", "femme", "femmes", "girl", "girls"), FEMALE) | dict.fromkeys(
+    ("m", "homme", "hommes", "boy", "boys"), MALE
+)
 
 ROW = "row in labels"
 """Column of :attr:`LabelledSet.rows`: what tells two rows apart that name the same file."""
@@ -174,12 +165,11 @@ def age_band(age: str) -> str:
         years = float(age)
     except ValueError:
         return age.strip()
-    if years != years or years < 0:
+    if not years >= 0:  # NaN neither
         return ""
-    for first, last in AGE_BANDS:
-        if last is None or years < last + 1:
-            return f"{first}+" if last is None else f"{first}-{last}"
-    raise AssertionError("the last band has no end")
+    number = bisect(AGE_BANDS, years)
+    first = AGE_BANDS[number - 1]
+    return f"{first}+" if number == len(AGE_BANDS) else f"{first}-{AGE_BANDS[number] - 1}"
 
 
 def group_column(rows: pd.DataFrame, column: str) -> pd.Series[str]:

@@ -12,11 +12,24 @@ from sklearn.metrics import confusion_matrix
 from .intervals import Estimate, bootstrap, difference, mean_of, stratified_weights, wilson
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     import numpy.typing as npt
 
-__all__ = ["BINS", "CLASSES", "UNANSWERED", "Answers", "brier", "calibration_error", "female_share", "metrics"]
+__all__ = [
+    "BINS",
+    "CLASSES",
+    "UNANSWERED",
+    "Answers",
+    "average_precision",
+    "brier",
+    "by_class",
+    "calibration_error",
+    "female_share",
+    "metrics",
+    "roc_auc",
+    "share",
+]
 
 CLASSES = ("female", "male")
 """The order of classes in every array and table; the score of ROC and PR is that of the first."""
@@ -43,26 +56,6 @@ class Answers:
     def __post_init__(self) -> None:
         if not len(self.truth) == len(self.probability) == len(self.given):
             raise ValueError("truth, probability and given have different lengths")
-
-    @classmethod
-    def of(
-        cls,
-        truth: npt.NDArray[np.int64],
-        probabilities: npt.NDArray[np.float64],
-        thresholds: Mapping[str, float] | None = None,
-    ) -> Answers:
-        """Makes answers of plain arrays.
-
-        Args:
-            truth: Index into :data:`CLASSES` of the label, (n,).
-            probabilities: Of each class in the order of :data:`CLASSES`, (n, 2); rows of a sigmoid head need not sum
-                to one.
-            thresholds: Per class, the least probability at which it is answered; without, every picture is.
-        """
-        chosen = probabilities.argmax(axis=1) if len(probabilities) else np.zeros(0, dtype=np.int64)
-        least = np.array([(thresholds or {}).get(name, 0.0) for name in CLASSES])[chosen]
-        given = np.where(probabilities.max(axis=1, initial=0.0) >= least, chosen, UNANSWERED)
-        return cls(truth, female_share(probabilities), given.astype(np.int64))
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -118,23 +111,29 @@ def metrics(answers: Answers, *, resamples: int = 1000) -> dict[str, Any]:
     precision = [wilson(int(matrix[k, k]), int(matrix[:, k].sum())) for k in (0, 1)]
     both = all(matrix[k].sum() for k in (0, 1))
     weights = stratified_weights(truth, resamples=resamples)
+
+    def scored(
+        statistic: Callable[[Answers, npt.NDArray[np.float64]], npt.NDArray[np.float64]], *, defined: bool = True
+    ) -> dict[str, float | int | None]:
+        if not defined:
+            return Estimate(None, None, None, len(answers)).asdict()
+        return bootstrap(lambda w: statistic(answers, w), weights).asdict()
+
     return {
         "n": len(answers),
         "n_by_class": {name: int(matrix[k].sum()) for k, name in enumerate(CLASSES)},
         "accuracy": wilson(int(matrix.trace()), len(answers)).asdict(),
         "balanced_accuracy": mean_of(recall).asdict(),
-        "recall": _by_class(recall),
-        "precision": _by_class(precision),
+        "recall": by_class(recall),
+        "precision": by_class(precision),
         "recall_gap": difference(recall[0], recall[1]).asdict(),
         "confusion": {
             name: {other: int(matrix[i, j]) for j, other in enumerate(CLASSES)} for i, name in enumerate(CLASSES)
         },
-        "roc_auc": (_roc_auc(answers, weights) if both else Estimate(None, None, None, len(answers))).asdict(),
-        "average_precision": (
-            _average_precision(answers, weights) if both else Estimate(None, None, None, len(answers))
-        ).asdict(),
-        "ece": bootstrap(lambda w: calibration_error(answers, w), weights).asdict(),
-        "brier": bootstrap(lambda w: brier(answers, w), weights).asdict(),
+        "roc_auc": scored(roc_auc, defined=both),
+        "average_precision": scored(average_precision, defined=both),
+        "ece": scored(calibration_error),
+        "brier": scored(brier),
         "operating_point": operating_point(answers),
     }
 
@@ -143,19 +142,25 @@ def operating_point(answers: Answers) -> dict[str, Any]:
     """What a user sees with the bundle's thresholds: how often there is an answer, and how often it is right."""
     answered = answers.given != UNANSWERED
     right = answered & (answers.given == answers.truth)
-    recall = [
-        wilson(int((right & (answers.truth == k)).sum()), int((answered & (answers.truth == k)).sum())) for k in (0, 1)
-    ]
-    precision = [wilson(int((right & (answers.given == k)).sum()), int((answers.given == k).sum())) for k in (0, 1)]
-    share = [wilson(int((answered & (answers.truth == k)).sum()), int((answers.truth == k).sum())) for k in (0, 1)]
+    recall = [share(right, answered & (answers.truth == k)) for k in (0, 1)]
     return {
         "answered": wilson(int(answered.sum()), len(answers)).asdict(),
-        "answered_by_class": _by_class(share),
-        "accuracy": wilson(int(right.sum()), int(answered.sum())).asdict(),
+        "answered_by_class": by_class([share(answered, answers.truth == k) for k in (0, 1)]),
+        "accuracy": share(right, answered).asdict(),
         "balanced_accuracy": mean_of(recall).asdict(),
-        "recall": _by_class(recall),
-        "precision": _by_class(precision),
+        "recall": by_class(recall),
+        "precision": by_class([share(right, answers.given == k) for k in (0, 1)]),
     }
+
+
+def share(part: npt.NDArray[np.bool_], whole: npt.NDArray[np.bool_]) -> Estimate:
+    """Returns which share of the pictures marked in ``whole`` is marked in ``part`` as well; both bool, (n,)."""
+    return wilson(int((part & whole).sum()), int(whole.sum()))
+
+
+def by_class(estimates: list[Estimate]) -> dict[str, dict[str, float | int | None]]:
+    """Returns the estimates for both classes as JSON types, by :data:`CLASSES`."""
+    return {name: estimate.asdict() for name, estimate in zip(CLASSES, estimates, strict=True)}
 
 
 def calibration_error(answers: Answers, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -168,8 +173,6 @@ def calibration_error(answers: Answers, weights: npt.NDArray[np.float64]) -> npt
     Returns:
         B values in [0, 0.5]; :data:`BINS` bins of equal width between 0.5 and 1.
     """
-    if not len(answers):
-        return np.full(len(weights), np.nan)
     member = np.eye(BINS)[confidence_bin(answers.confidence)]
     gap = np.abs((weights * (answers.right - answers.confidence)) @ member)
     result: npt.NDArray[np.float64] = gap.sum(axis=1) / weights.sum(axis=1)
@@ -178,8 +181,6 @@ def calibration_error(answers: Answers, weights: npt.NDArray[np.float64]) -> npt
 
 def brier(answers: Answers, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Mean squared difference between the probability of ``female`` and the truth (Brier 1950), B values."""
-    if not len(answers):
-        return np.full(len(weights), np.nan)
     squared = (answers.probability - (answers.truth == 0)) ** 2
     result: npt.NDArray[np.float64] = weights @ squared / weights.sum(axis=1)
     return result
@@ -190,33 +191,21 @@ def confidence_bin(confidence: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]
     return np.clip(((confidence - 0.5) * 2 * BINS).astype(np.int64), 0, BINS - 1)
 
 
-def _by_class(estimates: list[Estimate]) -> dict[str, dict[str, float | int | None]]:
-    return {name: estimate.asdict() for name, estimate in zip(CLASSES, estimates, strict=True)}
+def roc_auc(answers: Answers, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Area under the ROC curve, B values: how often a woman's ``probability`` is above a man's; ties count half."""
+    tp, fp = _ladder(answers, weights)
+    area = (np.diff(fp, axis=1) * (tp[:, 1:] + tp[:, :-1]) / 2).sum(axis=1)
+    result: npt.NDArray[np.float64] = area / (tp[:, -1] * fp[:, -1])
+    return result
 
 
-def _roc_auc(answers: Answers, weights: npt.NDArray[np.float64]) -> Estimate:
-    """Area under the ROC curve: how often a woman's probability of ``female`` is above a man's; ties count half."""
-
-    def statistic(w: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        tp, fp = _ladder(answers, w)
-        area = (np.diff(fp, axis=1) * (tp[:, 1:] + tp[:, :-1]) / 2).sum(axis=1)
-        result: npt.NDArray[np.float64] = area / (tp[:, -1] * fp[:, -1])
-        return result
-
-    return bootstrap(statistic, weights)
-
-
-def _average_precision(answers: Answers, weights: npt.NDArray[np.float64]) -> Estimate:
-    """Mean of the precisions at each threshold, weighted by the recall that the threshold adds."""
-
-    def statistic(w: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        tp, fp = _ladder(answers, w)
-        called = tp[:, 1:] + fp[:, 1:]
-        precision = np.divide(tp[:, 1:], called, out=np.zeros_like(called), where=called > 0)
-        result: npt.NDArray[np.float64] = (np.diff(tp, axis=1) * precision).sum(axis=1) / tp[:, -1]
-        return result
-
-    return bootstrap(statistic, weights)
+def average_precision(answers: Answers, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Mean of the precisions at each threshold, weighted by the recall that the threshold adds, B values."""
+    tp, fp = _ladder(answers, weights)
+    called = tp[:, 1:] + fp[:, 1:]
+    precision = np.divide(tp[:, 1:], called, out=np.zeros_like(called), where=called > 0)
+    result: npt.NDArray[np.float64] = (np.diff(tp, axis=1) * precision).sum(axis=1) / tp[:, -1]
+    return result
 
 
 def _ladder(

@@ -59,9 +59,7 @@ class Outcome:
         return len(self.rows) + sum(self.failed.values())
 
 
-def answer(
-    classifier: Classifier, labelled: LabelledSet, *, boxes: str | None = None, change: Change | None = None
-) -> Outcome:
+def answer(classifier: Classifier, labelled: LabelledSet, *, boxes: str | None = None) -> Outcome:
     """Asks the model about every picture of a set.
 
     Args:
@@ -69,9 +67,8 @@ def answer(
         labelled: The pictures.
         boxes: Column with the face as :func:`face_of` reads it, in pixels of the upright picture: the model sees it in
             the bundle's framing, as behind a detector. Rows without a face count as ``no_face``.
-        change: What is done to each view before the model sees it (``boxes`` only); keeps its size or not.
     """
-    return collect(classifier, labelled.rows, open_views(classifier, labelled.rows, boxes=boxes, change=change))
+    return collect(classifier, labelled.rows, open_views(classifier, labelled.rows, boxes=boxes))
 
 
 def collect(classifier: Classifier, rows: pd.DataFrame, views: Iterable[str | Image.Image | None]) -> Outcome:

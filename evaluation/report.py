@@ -10,17 +10,16 @@ from .curves import curves
 from .defaults import MIN_GROUP
 from .groups import by_group
 from .intervals import CONFIDENCE, RESAMPLES, SEED, mean_of, wilson
-from .metrics import BINS, CLASSES, metrics
+from .metrics import BINS, CLASSES, by_class, metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from ..runtime.classifier import Classifier
     from .labels import LabelledSet
     from .predict import Outcome
 
-__all__ = ["FORMAT", "build", "describe_model", "dumps", "load_report", "markdown", "percent"]
+__all__ = ["FORMAT", "build", "describe_model", "dumps", "markdown", "percent"]
 
 FORMAT = 1
 
@@ -91,7 +90,7 @@ def _all_pictures(outcome: Outcome) -> dict[str, Any]:
     ]
     return {
         "balanced_accuracy": mean_of(recall).asdict(),
-        "recall": {name: each.asdict() for name, each in zip(CLASSES, recall, strict=True)},
+        "recall": by_class(recall),
     }
 
 
@@ -120,18 +119,6 @@ def dumps(report: dict[str, Any]) -> str:
     text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
     compact = re.sub(r"[\[{][^\[\]{}\"]*[\]}]|\{(?:[^\[\]{}\"]|\"\w+\":)*\}", _one_line, text)
     return (compact if json.loads(compact) == report else text) + "\n"
-
-
-def load_report(path: Path) -> dict[str, Any]:
-    """Reads a ``report.json``.
-
-    Raises:
-        ValueError: If it is not a report of this format.
-    """
-    data = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a report of format {FORMAT}; make it again with gender-classifier evaluate")
-    return data
 
 
 def percent(estimate: dict[str, Any], *, interval: bool = True) -> str:

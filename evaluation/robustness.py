@@ -10,7 +10,7 @@ import numpy as np
 from .defaults import ROBUSTNESS_SAMPLE
 from .degradations import DEGRADATIONS
 from .intervals import mean_of, wilson
-from .metrics import CLASSES, UNANSWERED
+from .metrics import CLASSES, UNANSWERED, by_class, share
 from .predict import collect, open_views
 
 if TYPE_CHECKING:
@@ -96,9 +96,9 @@ def _bounded(image: Image.Image) -> Image.Image:
 
 def _point(outcome: Outcome) -> dict[str, Any]:
     answers = outcome.answers
-    recall = [wilson(int(answers.right[answers.truth == k].sum()), int((answers.truth == k).sum())) for k in (0, 1)]
+    recall = [share(answers.right, answers.truth == k) for k in (0, 1)]
     return {
         "balanced_accuracy": mean_of(recall).asdict(),
-        "recall": {name: each.asdict() for name, each in zip(CLASSES, recall, strict=True)},
+        "recall": by_class(recall),
         "answered": wilson(int((answers.given != UNANSWERED).sum()), outcome.total).asdict(),
     }

@@ -29,7 +29,7 @@ def crowd(parts: list[dict[str, Any]]) -> tuple[pd.DataFrame, Answers]:
             truth += [part["truth"]] * count
             probability += [0.9 if (part["truth"] == F) == correct else 0.1] * count
     p = np.array(probability)
-    return pd.DataFrame(rows), Answers.of(np.array(truth), np.stack([p, 1 - p], axis=1))
+    return pd.DataFrame(rows), Answers(np.array(truth), p, np.where(p >= 0.5, F, M))
 
 
 CROWD = crowd(
