@@ -12,44 +12,15 @@ from typing import Any
 
 from gender_classifier.evaluation.defaults import MIN_GROUP
 
+from .answers import ANSWERS, DEGRADATIONS, SETS, STEPS, Reports, in_order
 from .blocks import ROOT, Makers
+from .french import decimals, number, percent
 
-__all__ = ["MAKERS", "REPORTS", "TABLES", "Reports", "look_up", "number", "percent", "read_reports"]
+__all__ = ["MAKERS", "REPORTS", "TABLES", "Reports", "read_reports"]
 
 REPORTS = ROOT / "docs" / "evaluation"
 
-Reports = dict[str, dict[str, Any]]
-"""Reports by the name of their set."""
-
 _NBSP = "\u00a0"
-_SETS = {
-    "eval_wild": "Photographies du web, tous âges",
-    "eval_wild_adults": "Photographies du web, adultes (18 ans et plus)",
-    "eval_portraits": "Portraits officiels de personnes inconnues du modèle",
-    "eval_synthetic": "Visages de synthèse, enfants compris",
-}
-_DEGRADATIONS = {
-    "blur": "flou gaussien",
-    "darkness": "sous-exposition",
-    "noise": "bruit",
-    "jpeg": "compression JPEG",
-    "resolution": "basse résolution",
-    "rotation": "tête inclinée",
-    "occlusion_upper": "haut du visage masqué",
-    "occlusion_lower": "bas du visage masqué",
-    "greyscale": "noir et blanc",
-}
-_STEPS = {
-    "blur": "écart-type {} % du côté",
-    "darkness": "-{} IL",
-    "noise": "écart-type {} sur 255",
-    "jpeg": "qualité {}",
-    "resolution": "{} pixels de côté",
-    "rotation": "{} degrés",
-    "occlusion_upper": "{} % de la vue",
-    "occlusion_lower": "{} % de la vue",
-    "greyscale": "{} % de couleur ôtée",
-}
 _WORDS = {
     "baby": "bébé",
     "child": "enfant",
@@ -59,54 +30,17 @@ _WORDS = {
 }
 
 
-def number(value: Any) -> str:
-    """Returns an estimate (``92,3 %``) or a plain number the French way."""
-    if isinstance(value, dict):
-        return percent(value, interval=False)
-    return f"{value:,}".replace(",", _NBSP) if isinstance(value, int) else f"{value:.4g}".replace(".", ",")
-
-
-def percent(estimate: dict[str, Any], *, interval: bool = True, signed: bool = False) -> str:
-    """Returns an estimate as ``92,3 % [91,0 ; 93,5]``; a dash where the set does not define it."""
-    if estimate["value"] is None:
-        return "–"
-    form = "{:+.1f}" if signed else "{:.1f}"
-    value, low, high = (_comma(form.format(100 * estimate[key])) for key in ("value", "low", "high"))
-    if signed:
-        value, low, high = (each.replace("-", "−") for each in (value, low, high))
-    unit = "" if signed else f"{_NBSP}%"
-    return f"{value}{unit} [{low}{_NBSP};{_NBSP}{high}]" if interval else f"{value}{unit}"
-
-
 def _model(reports: Reports) -> str:
     model = next(iter(reports.values()))["model"]
-    facts = [f"`{model['name']}`, variante `{model['variant']}`", f"{_decimals(model['bytes'] / 1e6, 2)}{_NBSP}Mo"]
+    facts = [f"`{model['name']}`, variante `{model['variant']}`", f"{decimals(model['bytes'] / 1e6, 2)}{_NBSP}Mo"]
     if model["parameters"]:
-        facts.append(f"{_decimals(model['parameters'] / 1e6, 2)} million de paramètres")
+        facts.append(f"{decimals(model['parameters'] / 1e6, 2)} million de paramètres")
     facts.append(f"poids sha256 `{model['sha256'][:16]}`")
-    facts.append(f"température {_decimals(model['temperature'], 3)}")
+    facts.append(f"température {decimals(model['temperature'], 3)}")
     words = {"female": "femme", "male": "homme"}
     for key, threshold in model["thresholds"].items():
-        facts.append(f"seuil pour « {words.get(key, key)} » {_decimals(threshold, 3)}")
+        facts.append(f"seuil pour « {words.get(key, key)} » {decimals(threshold, 3)}")
     return "Modèle mesuré : " + ", ".join(facts) + "."
-
-
-def _results(reports: Reports) -> str:
-    lines = [
-        "| Ensemble | Images (F / H) | Exactitude | Exactitude équilibrée | Femmes reconnues | Hommes reconnus | "
-        "Écart F − H (points) |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name, report in _in_order(reports):
-        overall = report["overall"]
-        count = overall["n_by_class"]
-        lines.append(
-            f"| [{_SETS.get(name, name)}](docs/evaluation/{name}/report.md) | {number(overall['n'])} "
-            f"({number(count['female'])} / {number(count['male'])}) | {percent(overall['accuracy'])} | "
-            f"{percent(overall['balanced_accuracy'])} | {percent(overall['recall']['female'])} | "
-            f"{percent(overall['recall']['male'])} | {percent(overall['recall_gap'], signed=True)} |"
-        )
-    return "\n".join(lines)
 
 
 def _decision(reports: Reports) -> str:
@@ -114,12 +48,12 @@ def _decision(reports: Reports) -> str:
         "| Ensemble | Réponses données | Justes parmi elles | « femme » juste | « homme » juste | ECE | Brier | Aire ROC |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name, report in _in_order(reports):
+    for name, report in in_order(reports):
         overall = report["overall"]
         point = overall["operating_point"]
-        scores = (_decimals(overall[key]["value"], 3) for key in ("ece", "brier", "roc_auc"))
+        scores = (decimals(overall[key]["value"], 3) for key in ("ece", "brier", "roc_auc"))
         lines.append(
-            f"| {_SETS.get(name, name)} | {percent(point['answered'])} | {percent(point['accuracy'])} | "
+            f"| {SETS.get(name, name)} | {percent(point['answered'])} | {percent(point['accuracy'])} | "
             f"{percent(point['precision']['female'])} | {percent(point['precision']['male'])} | {' | '.join(scores)} |"
         )
     return "\n".join(lines)
@@ -130,11 +64,11 @@ def _errors(reports: Reports) -> str:
         "| Ensemble | Femmes dites hommes | Hommes dits femmes | Images illisibles ou sans visage |",
         "|---|---|---|---|",
     ]
-    for name, report in _in_order(reports):
+    for name, report in in_order(reports):
         confusion, count = report["overall"]["confusion"], report["overall"]["n_by_class"]
         failed = sum(report["set"]["failed"].values())
         lines.append(
-            f"| {_SETS.get(name, name)} | {confusion['female']['male']} sur {number(count['female'])} | "
+            f"| {SETS.get(name, name)} | {confusion['female']['male']} sur {number(count['female'])} | "
             f"{confusion['male']['female']} sur {number(count['male'])} | {failed} sur {number(report['set']['pictures'])} |"
         )
     return "\n".join(lines)
@@ -150,7 +84,7 @@ def _race(reports: Reports) -> str:
         [
             *(_groups(reports, name, "race") for name in names),
             "Pour les visages de synthèse, l'origine demandée au générateur se mêle à l'âge (deux tiers sont des bébés et des "
-            "enfants) ; ses tableaux sont dans [son rapport](docs/evaluation/eval_synthetic/report.md).",
+            "enfants) ; ses tableaux sont dans [son rapport](evaluation/eval_synthetic/report.md).",
         ]
     )
 
@@ -186,7 +120,7 @@ def _degradations(reports: Reports) -> str:
         fallen = [point for point in curve["points"] if _below(point["balanced_accuracy"], untouched)]
         recall = " / ".join(percent(last["recall"][word], interval=False) for word in ("female", "male"))
         lines.append(
-            f"| {_DEGRADATIONS.get(name, name)} | {_step(name, first)} : {percent(first['balanced_accuracy'])} | "
+            f"| {DEGRADATIONS.get(name, name)} | {_step(name, first)} : {percent(first['balanced_accuracy'])} | "
             f"{_step(name, fallen[0]) if fallen else 'aucune'} | {_step(name, last)} : {percent(last['balanced_accuracy'])} | "
             f"{recall} | {percent(last['answered'], interval=False)} |"
         )
@@ -194,7 +128,7 @@ def _degradations(reports: Reports) -> str:
 
 
 def _step(name: str, point: dict[str, Any]) -> str:
-    return _STEPS.get(name, "{}").format(f"{point['step']:g}")
+    return STEPS.get(name, "{}").format(f"{point['step']:g}")
 
 
 def _below(estimate: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -215,19 +149,19 @@ def _ranking(content: dict[str, Any]) -> str:
         else:
             harmless.append(name)
     order = sorted(loss, key=lambda name: -loss[name])
-    costly = ", ".join(f"{_DEGRADATIONS.get(name, name)} (−{_decimals(100 * loss[name], 1)} points)" for name in order)
+    costly = ", ".join(f"{DEGRADATIONS.get(name, name)} (−{decimals(100 * loss[name], 1)} points)" for name in order)
     sentence = (
         f"Au pire pas de chacune, les chutes nettes sont, de la plus forte à la plus faible : {costly or 'aucune'}."
     )
     if harmless:
-        sentence += f" Sans chute nette : {', '.join(_DEGRADATIONS.get(name, name) for name in harmless)}."
+        sentence += f" Sans chute nette : {', '.join(DEGRADATIONS.get(name, name) for name in harmless)}."
     return sentence
 
 
 def _gender(reports: Reports) -> str:
     """Which gender is misread more often on each set, and whether the interval excludes equality."""
     sentences = []
-    for name, report in _in_order(reports):
+    for name, report in in_order(reports):
         gap = report["overall"]["recall_gap"]
         if gap["value"] is None:
             continue
@@ -239,7 +173,7 @@ def _gender(reports: Reports) -> str:
         else:
             verdict = "aucun écart établi entre femmes et hommes"
         sentences.append(
-            f"- {_SETS.get(name, name)} : {verdict} (femmes reconnues moins hommes reconnus : {text} points)."
+            f"- {SETS.get(name, name)} : {verdict} (femmes reconnues moins hommes reconnus : {text} points)."
         )
     return "\n".join(sentences)
 
@@ -247,7 +181,7 @@ def _gender(reports: Reports) -> str:
 def _groups(reports: Reports, name: str, column: str) -> str:
     content = reports[name]["by"][column]
     gap = content["gaps"]["balanced_accuracy"]
-    lines = [f"{_SETS.get(name, name)} :", "", *_table(content["groups"]), ""]
+    lines = [f"{SETS.get(name, name)} :", "", *_table(content["groups"]), ""]
     if gap:
         lines.append(
             f"Plus grand écart d'exactitude équilibrée : {percent(gap['difference'], signed=True)} points, entre "
@@ -302,37 +236,12 @@ def _smallest(content: dict[str, Any]) -> str:
     return f"Plus petit groupe : « {_word(smallest['group'])} », {smallest['n']} image{many}."
 
 
-def _figures(reports: Reports) -> str:
-    lines = [
-        "![Calibration, photographies d'adultes du web](docs/evaluation/eval_wild_adults/reliability.png)",
-        "![Exactitude selon la part de réponses, adultes du web](docs/evaluation/eval_wild_adults/abstention.png)",
-        "![Par âge, photographies du web](docs/evaluation/eval_wild/by_age.png)",
-        "![Par origine étiquetée, adultes du web](docs/evaluation/eval_wild_adults/by_race.png)",
-        "![Dégradations, adultes du web](docs/evaluation/eval_wild_adults/robustness.png)",
-    ]
-    return "\n\n".join(lines)
-
-
-def _in_order(reports: Reports) -> list[tuple[str, dict[str, Any]]]:
-    order = list(_SETS)
-    return sorted(reports.items(), key=lambda item: (order.index(item[0]) if item[0] in order else len(order), item[0]))
-
-
 def _word(name: str) -> str:
     return _WORDS.get(name, name)
 
 
-def _decimals(value: float, digits: int) -> str:
-    return _comma(f"{value:.{digits}f}")
-
-
-def _comma(text: str) -> str:
-    return text.replace(".", ",")
-
-
-TABLES: dict[str, Callable[[Reports], str]] = {
+TABLES: dict[str, Callable[[Reports], str]] = ANSWERS | {
     "modele": _model,
-    "resultats": _results,
     "erreurs": _errors,
     "decision": _decision,
     "degradations": _degradations,
@@ -340,7 +249,6 @@ TABLES: dict[str, Callable[[Reports], str]] = {
     "age": _age,
     "race": _race,
     "croisements": _crossings,
-    "figures": _figures,
 }
 """What ``<!-- mesure: NAME -->`` stands for."""
 
@@ -353,16 +261,6 @@ def read_reports(folder: Path = REPORTS) -> Reports:
     }
 
 
-def look_up(reports: Reports, argument: str) -> Any:
-    """Returns the estimate or number that ``REPORT dotted.path`` leads to."""
-    report, _, path = argument.partition(" ")
-    value: Any = reports[report]
-    for key in path.split("."):
-        value = value[key]
-    return value
-
-
 MAKERS: Makers = {
     "mesure": lambda name: TABLES[name](read_reports()),
-    "valeur": lambda argument: number(look_up(read_reports(), argument)),
 }

@@ -1,4 +1,4 @@
-"""Makes the table of candidate models in ANALYSE.md: facts with source, date and how sure they are.
+"""Makes the tables of candidate models (ANALYSE.md, docs/candidats.md): facts with source, date and sureness.
 
 ``python -m docs.build.candidates`` asks the Hub for today's downloads and last change of each candidate and keeps the
 answers in ``candidates.json`` with the day they were seen. Everything else there was read in the source it names.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from datetime import date, datetime, timezone
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 from .blocks import Makers
 
-__all__ = ["DATA", "MAKERS", "Candidates", "main", "read", "refresh", "table"]
+__all__ = ["DATA", "MAKERS", "Candidates", "main", "read", "refresh", "short", "table"]
 
 DATA = Path(__file__).with_name("candidates.json")
 TIMEOUT = 20.0
@@ -43,6 +44,9 @@ _MONTHS = (
     *("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août"),
     *("septembre", "octobre", "novembre", "décembre"),
 )
+
+_MARKS = {"inferred": "\u00a0*", "memory": "\u00a0†", "unknown": "\u00a0?"}
+"""In the narrow table; what was read in its source has none."""
 
 Candidates = list[dict[str, Any]]
 
@@ -116,6 +120,25 @@ def table(candidates: Candidates) -> str:
     return "\n".join(lines)
 
 
+def short(candidates: Candidates) -> str:
+    """Returns the narrow table: candidates of known downloads, first statements alone, sureness as a mark."""
+    lines = [
+        "| Modèle | Téléchargements en 30 jours | Dernière mise à jour | Classes | Licence | Principale limite |",
+        "|---|---|---|---|---|---|",
+    ]
+    for candidate in candidates:
+        if candidate["downloads"]["sureness"] == "unknown":
+            continue
+        name = f"[{candidate['id']}](https://huggingface.co/{candidate['id']})"
+        downloads = candidate["downloads"]
+        cells = [f"**{name}** (retenu)" if candidate.get("chosen") else name]
+        cells += [f"{_first(downloads, ' ; ')}{_when(downloads)}"]
+        cells += [_first(candidate[column], r" ; | \(| : |, (?!`)") for column in ("updated", "classes", "license")]
+        cells += [_first(candidate["limitations"], " ; ")]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main(words: list[str] | None = None) -> int:
     """Runs the command line; returns 1 when the Hub could not be asked about every model."""
     parser = argparse.ArgumentParser(
@@ -155,11 +178,28 @@ def _cell(fact: dict[str, str], sources: dict[str, int]) -> str:
     return f"{fact['text']} ({mark}) [{number}]"
 
 
+def _first(fact: dict[str, str], end: str) -> str:
+    """Returns the first statement of a fact, with the mark of its sureness."""
+    return re.split(end, fact["text"])[0] + _MARKS.get(fact["sureness"], "")
+
+
+def _when(fact: dict[str, str]) -> str:
+    """Returns when a figure was seen, as far as that is known."""
+    if re.search(r"20\d\d", fact["text"].split(" ; ")[0]):
+        return ""
+    day = (
+        fact["seen"].removeprefix("le ")
+        if fact["sureness"] == "live"
+        else "".join(re.findall(r"20\d\d", fact["seen"])[:1])
+    )
+    return f" ({day or 'archive sans date'})"
+
+
 def _french(day: date) -> str:
     return f"{'1er' if day.day == 1 else day.day} {_MONTHS[day.month - 1]} {day.year}"
 
 
-MAKERS: Makers = {"candidats": lambda _: table(read())}
+MAKERS: Makers = {"candidats": lambda form: short(read()) if form == "court" else table(read())}
 
 
 if __name__ == "__main__":

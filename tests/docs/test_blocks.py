@@ -9,8 +9,9 @@ import pytest
 
 from docs.build import test_sets
 from docs.build.__main__ import DOCUMENTS, MAKERS, main
-from docs.build.analyse import look_up, number, read_reports
+from docs.build.analyse import read_reports
 from docs.build.blocks import find, render, rewrite
+from docs.build.french import number
 from docs.build.test_sets import TestSet
 from support import ROOT, TinyModel, tiny_bundle
 from support.labelled import red_women_green_men
@@ -77,7 +78,7 @@ def test_the_reports_of_every_test_set_are_written(
     assert young["set"]["where"] == "age<40"
     assert young["set"]["framing"] == "faces of the column face"
     assert young["robustness"] is None
-    assert number(look_up(read_reports(out), "all overall.accuracy")) == "95,0\u00a0%"
+    assert number(read_reports(out)["all"]["overall"]["accuracy"]) == "95,0\u00a0%"
 
 
 def test_the_built_in_bundle_has_the_card_of_its_checkpoint() -> None:

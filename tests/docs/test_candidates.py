@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.build.candidates import DATA, main, read, refresh, table
+from docs.build.candidates import DATA, main, read, refresh, short, table
 
 FIRST = "dima806/fairface_gender_image_detection"
 
@@ -87,6 +87,16 @@ def test_every_cell_says_how_sure_it_is_and_where_it_was_read() -> None:
     cited = {int(number) for number in re.findall(r"\[(\d+)\]", "\n".join(rows))}
     listed = {int(number) for number in re.findall(r"^(\d+)\. <https://", text, re.MULTILINE)}
     assert cited == listed
+
+
+def test_the_narrow_table_has_at_least_five_complete_rows() -> None:
+    rows = [line.strip("| ").split(" | ") for line in short(read()).splitlines() if "huggingface.co" in line]
+    assert len(rows) >= 5
+    for cells in rows:
+        assert len(cells) == 6
+        assert all(cells), cells
+        assert "jamais vu" not in cells[1]
+        assert max(map(len, cells[1:])) < 90
 
 
 def test_the_hub_renews_downloads_and_dates(hub: str) -> None:
