@@ -27,6 +27,7 @@ from ...runtime.errors import (
     UnsupportedHeadError,
     VariantNotFoundError,
 )
+from ..interrupt import ending_at_once
 
 __all__ = ["Request", "add", "check_name"]
 
@@ -63,8 +64,10 @@ class _Hub:
     """
 
     def __init__(self, model: str, revision: str | None, say: Callable[[str], None]) -> None:
-        from ...runtime.bundle import hub
+        with ending_at_once():
+            from ...runtime.bundle import hub
 
+            hub.client()
         self._hub, self._say = hub, say
         self.repository = hub.look_up(model, revision)
         self.where = f"{model} at {self.repository.commit[:12]}"

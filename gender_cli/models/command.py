@@ -21,6 +21,7 @@ from ...runtime.escaping import printable
 from ...runtime.installing import install_command
 from ...runtime.parser import Parser
 from ..advice import explained
+from ..interrupt import ending_at_once
 from ..stdio import say, show
 from ..words import phrase
 from . import detector
@@ -198,8 +199,11 @@ def _add(arguments: argparse.Namespace) -> int:
     if arguments.margin is not None and arguments.framing is None:
         raise OptionError("--margin needs --framing.")
     framing = Framing.of(arguments.framing, margin=arguments.margin) if arguments.framing else None
-    from . import add
+    with ending_at_once():
+        from ...runtime.session import import_onnxruntime
+        from . import add
 
+        import_onnxruntime()
     request = add.Request(
         model=arguments.model,
         revision=arguments.revision,

@@ -7,9 +7,12 @@ import errno
 import hashlib
 import json
 import os
+import random
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,7 @@ from gender_classifier.runtime.bundle import hub as hub_client
 from gender_classifier.runtime.bundle import resolve
 from gender_classifier.runtime.bundle.bundle import Bundle
 from gender_classifier.runtime.bundle.hub import RemoteFile
-from support import ROOT, TinyModel, tiny_bundle
+from support import ROOT, TinyModel, heed_interrupts, tiny_bundle
 from support.foreign import edit, left_in
 
 onnx = pytest.importorskip("onnx")
@@ -284,3 +287,29 @@ class TestBundles:
         code, _, err = run("models", "add", bundle)
         assert code == 1
         assert "cat, dog" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_while_packages_are_imported_or_the_hub_is_asked_is_quiet(hub, foreign, tmp_path):
+    """An import that is interrupted takes it for a failure of its own, or says that it ignored it."""
+    hub.add("org/name", foreign)
+    hub.behave = lambda _: time.sleep(0.1)
+    generator, codes = random.Random(0), set()
+    code = "import sys, gender_classifier as g; print('up', flush=True); sys.exit(g.main())"
+    for number in range(10):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, "models", "add", "org/name"],
+            env={**os.environ, **hub.environment(tmp_path), "GENDER_CLASSIFIER_MODELS": str(tmp_path / str(number))},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=heed_interrupts,
+        )
+        assert process.stdout.readline() == b"up\n"
+        time.sleep(generator.uniform(0.05, 1))
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert b"Traceback" not in err
+        codes.add(process.returncode)
+    assert codes <= {130, 0}, "0: it was over"
+    assert 130 in codes
