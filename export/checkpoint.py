@@ -15,6 +15,7 @@ from ..runtime.bundle.onnx_folder import licence_in
 from ..runtime.bundle.strict_json import JSONFormatError, build, parse
 from . import hub, security
 from .errors import CheckpointError
+from .progress import say
 
 __all__ = ["DEFAULT_MODEL", "DEFAULT_REVISION", "Checkpoint", "open_checkpoint"]
 
@@ -72,19 +73,13 @@ def open_checkpoint(model: str, revision: str | None = None, *, cache_dir: Path 
     if revision is not None and COMMIT.fullmatch(revision):
         found = hub.cached(model, revision, cache=cache_dir)
         if found is not None:
-            _say(f"{model} at revision {revision} is in the Hugging Face cache")
+            say(f"{model} at revision {revision} is in the Hugging Face cache")
             return _read(found, Source("hub", model, revision=revision))
     repository = look_up(model, revision)
-    _say(f"{model} is at revision {repository.commit}")
-    _say("downloading")
+    say(f"{model} is at revision {repository.commit}")
+    say("downloading")
     folder = hub.bring(repository, cache=cache_dir)
     return _read(folder, Source("hub", model, revision=repository.commit, license=repository.license))
-
-
-def _say(text: str) -> None:
-    from .progress import say
-
-    say(text)
 
 
 def _read(folder: Path, source: Source | None) -> Checkpoint:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from . import graph
 from .architectures import FIXES, make_onnx_config
-from .errors import UnsupportedArchitectureError
+from .errors import UnsupportedArchitectureError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,10 +58,8 @@ def convert(original: Original, height: int, width: int, path: Path) -> Exporter
         except OSError:
             raise  # a full disk says nothing about the architecture
         except Exception as error:  # whatever the tracer meets
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise UnsupportedArchitectureError(
-                f"The architecture {model_type} could not be converted ({type(error).__name__}: "
-                f"{lines[0] if lines else 'no more is known'})."
+                f"The architecture {model_type} could not be converted ({first_line(error)})."
             ) from error
         model = graph.load(traced)
     graph.inline_identities(model)

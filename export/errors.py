@@ -9,6 +9,7 @@ __all__ = [
     "ExportError",
     "ParityError",
     "UnsupportedArchitectureError",
+    "first_line",
 ]
 
 
@@ -26,3 +27,9 @@ class UnsupportedArchitectureError(ExportError, ValueError):
 
 class ParityError(ExportError):
     """The ONNX model does not give the answers of the original."""
+
+
+def first_line(error: Exception) -> str:
+    """Returns the kind and the first line of an error that another package raised; torch's run to pages."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no more is known'}"

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ..runtime.decode.decode import decode
 from .architectures import ModelClass, find_class
-from .errors import CheckpointError
+from .errors import CheckpointError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,7 +112,7 @@ def load_original(checkpoint: Checkpoint) -> Original:
         )
     except Exception as error:  # transformers, safetensors and torch each raise their own
         raise CheckpointError(
-            f"The weights in {checkpoint.folder} cannot be loaded as {model_class.name}: {_first_line(error)}"
+            f"The weights in {checkpoint.folder} cannot be loaded as {model_class.name}: {first_line(error)}"
         ) from error
     lacking = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
     if lacking:
@@ -162,7 +162,7 @@ def load_processor(processor_config: Mapping[str, Any], config: Mapping[str, Any
             return AutoImageProcessor.from_pretrained(folder, use_fast=False, local_files_only=True)
     except Exception as error:  # transformers raises whatever the configuration provokes
         raise CheckpointError(
-            f"transformers cannot make an image processor of this configuration: {_first_line(error)}"
+            f"transformers cannot make an image processor of this configuration: {first_line(error)}"
         ) from error
 
 
@@ -176,8 +176,3 @@ def _slow(config: dict[str, Any]) -> dict[str, Any]:
 
 def _write_json(path: Path, data: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(data), encoding="utf-8")
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from contextlib import contextmanager
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +20,7 @@ from ..runtime.session import import_onnxruntime
 from . import graph
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -103,32 +103,15 @@ def quantize_dynamic(fp32: Path, path: Path, exclude: Sequence[str] = ()) -> dic
     Returns:
         The settings, for the manifest.
     """
-    from onnxruntime.quantization import QuantType
     from onnxruntime.quantization import quantize_dynamic as run
 
-    left_out = _left_out(fp32, exclude)
-
-    with _prepared(fp32) as (prepared, raw):
-        run(
-            prepared,
-            raw,
-            op_types_to_quantize=list(INT8_OPERATORS),
-            per_channel=True,
-            reduce_range=True,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=left_out,
-            # Shared activations must not get int8 weights of the other operand: only constants are quantised.
-            extra_options={"MatMulConstBOnly": True},
-        )
-        graph.save(graph.load(raw), path)
+    # Shared activations must not get int8 weights of the other operand: only constants are quantised.
+    shared = _int8(run, fp32, path, exclude, INT8_OPERATORS, extra_options={"MatMulConstBOnly": True})
     return {
         "mode": "dynamic",
         "format": "QOperator",
-        "operators": list(INT8_OPERATORS),
-        "weights": "int8 per channel, 7 bits",
         "activations": "uint8, scale from each input",
-        "excluded_nodes": left_out,
-        "tool": f"onnxruntime {import_onnxruntime().__version__}",
+        **shared,
     }
 
 
@@ -149,7 +132,6 @@ def quantize_static(
     from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType
     from onnxruntime.quantization import quantize_static as run
 
-    left_out = _left_out(fp32, exclude)
     input_name = str(graph.header(fp32).graph.input[0].name)
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -160,28 +142,60 @@ def quantize_static(
             pixels = next(self._left, None)
             return None if pixels is None else {input_name: pixels[np.newaxis]}
 
-    with _prepared(fp32) as (prepared, raw):
-        run(
-            prepared,
-            raw,
-            Reader(),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(_STATIC_OPERATORS),
-            per_channel=True,
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=left_out,
-            calibrate_method=CalibrationMethod.MinMax,
-        )
-        graph.save(graph.load(raw), path)
+    shared = _int8(
+        run,
+        fp32,
+        path,
+        exclude,
+        _STATIC_OPERATORS,
+        calibration_data_reader=Reader(),
+        quant_format=QuantFormat.QDQ,
+        activation_type=QuantType.QUInt8,
+        calibrate_method=CalibrationMethod.MinMax,
+    )
     return {
         "mode": "static",
         "format": "QDQ",
-        "operators": list(_STATIC_OPERATORS),
-        "weights": "int8 per channel, 7 bits",
         "activations": "uint8, ranges from calibration (MinMax)",
         "calibration_pictures": len(calibration),
+        **shared,
+    }
+
+
+def _int8(
+    run: Callable[..., None], fp32: Path, path: Path, exclude: Sequence[str], operators: Sequence[str], **named: Any
+) -> dict[str, Any]:
+    """Runs one of onnxruntime's quantisers; returns the settings that both kinds of int8 share.
+
+    Args:
+        run: ``quantize_dynamic`` or ``quantize_static``.
+        fp32: The file to quantise.
+        path: The file to write.
+        exclude: Names of nodes that stay fp32, beside the uneven ones.
+        operators: The kinds of node to quantise.
+        **named: Further arguments of the quantiser.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType
+
+    left_out = [*exclude, *(name for name in uneven(fp32) if name not in exclude)]
+    with tempfile.TemporaryDirectory(dir=fp32.parent) as scratch:
+        prepared, raw = Path(scratch) / "prepared.onnx", Path(scratch) / "raw.onnx"
+        onnx.save(onnx.shape_inference.infer_shapes(graph.load(fp32)), str(prepared))
+        run(
+            prepared,
+            raw,
+            op_types_to_quantize=list(operators),
+            per_channel=True,
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=left_out,
+            **named,
+        )
+        graph.save(graph.load(raw), path)
+    return {
+        "operators": list(operators),
+        "weights": "int8 per channel, 7 bits",
         "excluded_nodes": left_out,
         "tool": f"onnxruntime {import_onnxruntime().__version__}",
     }
@@ -205,10 +219,7 @@ def quantize_q4(fp32: Path, path: Path, exclude: Sequence[str] = ()) -> dict[str
 
     model = graph.load(fp32)
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    users: dict[str, int] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            users[name] = users.get(name, 0) + 1
+    users = Counter(name for node in model.graph.node for name in node.input)
     for position, node in enumerate(list(model.graph.node)):
         weight = tensors.get(node.input[1]) if node.op_type == "MatMul" and len(node.input) == 2 else None
         if weight is None or node.name in exclude or len(weight.dims) != 2 or users[weight.name] != 1:
@@ -269,19 +280,3 @@ def pack_4bit(weight: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[n
     safe = np.where(scales == 0, np.float32(1), scales)
     codes = np.clip(np.rint(grouped / safe) + 8, 0, 15).astype(np.uint8)
     return codes[..., 0::2] | (codes[..., 1::2] << 4), scales.reshape(-1)
-
-
-def _left_out(fp32: Path, exclude: Sequence[str]) -> list[str]:
-    return [*exclude, *(name for name in uneven(fp32) if name not in exclude)]
-
-
-@contextmanager
-def _prepared(fp32: Path) -> Iterator[tuple[Path, Path]]:
-    """Yields a shape-inferred copy for onnxruntime's quantisers, and a path for their raw result."""
-    import onnx
-
-    import_onnxruntime()
-    with tempfile.TemporaryDirectory(dir=fp32.parent) as scratch:
-        prepared = Path(scratch) / "prepared.onnx"
-        onnx.save(onnx.shape_inference.infer_shapes(graph.load(fp32)), str(prepared))
-        yield prepared, Path(scratch) / "raw.onnx"

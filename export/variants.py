@@ -11,6 +11,7 @@ import numpy as np
 from ..runtime import decision
 from ..runtime.session import create_session
 from . import graph, parity
+from .errors import first_line
 from .progress import say
 from .quantize import candidates
 
@@ -26,55 +27,52 @@ if TYPE_CHECKING:
 
     Quantizer = Callable[[Path, Path, Sequence[str]], dict[str, Any]]
 
-__all__ = ["Outcome", "exclusion_groups", "make_variant"]
+__all__ = ["Evidence", "RefusedError", "exclusion_groups", "make_variant"]
 
 _MOST_EXCLUDED = 0.5
 """Share of the quantisable weights that exclusion may leave in fp32: beyond it the variant has lost its point."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one quantised variant: its settings, or the sentence that says why it is not published."""
-
-    settings: dict[str, Any] | None
-    comparison: Comparison | None
-    latency_ratio: float | None
-    refusal: str | None
+class RefusedError(Exception):
+    """A quantised variant is not worth publishing; the message ends the sentence "No int8 variant: ..."."""
 
 
 @dataclass(frozen=True)
-class _Judge:
-    """Everything needed to compare one ONNX file with the original."""
+class Evidence:
+    """What every ONNX file of a bundle is compared with.
+
+    Attributes:
+        manifest: Of the bundle in the making; its labels and decision rule count.
+        pixels: The verification pictures as the network's inputs, float32 (N, 3, H, W).
+        answers: The original's probabilities for them, float64 (N, classes).
+        limits: What each file is held to.
+    """
 
     manifest: Manifest
     pixels: NDArray[np.float32]
-    reference: NDArray[np.float64]
+    answers: NDArray[np.float64]
     limits: VariantLimits
 
-    def compare(self, path: Path) -> Comparison:
+    def compare(self, answers: NDArray[np.float64]) -> Comparison:
+        """Compares probabilities, (N, classes), with the original's."""
+        return parity.compare(
+            self.answers, answers, self.manifest.labels, self.manifest.decision, 2 * self.limits.tolerance
+        )
+
+    def compare_file(self, path: Path) -> Comparison:
+        """Compares the answers of an ONNX file that is not in the manifest yet."""
         session = create_session(path)
         manifest = self.manifest
         feeds = ({manifest.io.input_name: self.pixels[index : index + 1]} for index in range(len(self.pixels)))
         rows = [session.run([manifest.io.output_name], feed)[0] for feed in feeds]
         answers = [decision.probabilities(row, manifest.activation, manifest.decision.temperature)[0] for row in rows]
-        return parity.compare(
-            self.reference, np.stack(answers), manifest.labels, manifest.decision, 2 * self.limits.tolerance
-        )
+        return self.compare(np.stack(answers))
 
 
 def make_variant(
-    name: str,
-    quantizer: Quantizer,
-    operators: Sequence[str],
-    fp32: Path,
-    path: Path,
-    *,
-    manifest: Manifest,
-    pixels: NDArray[np.float32],
-    reference: NDArray[np.float64],
-    limits: VariantLimits,
-) -> Outcome:
-    """Makes a variant and measures it; removes the file again when it may not be published.
+    name: str, quantizer: Quantizer, operators: Sequence[str], fp32: Path, path: Path, evidence: Evidence
+) -> tuple[dict[str, Any], float]:
+    """Makes a variant and measures it.
 
     Args:
         name: ``int8`` or ``q4``, for messages.
@@ -82,40 +80,37 @@ def make_variant(
         operators: The operators it quantises, whose nodes may be left out.
         fp32: The fp32 file.
         path: The file to write.
-        manifest: Of the bundle in the making.
-        pixels: The verification pictures, float32 (N, 3, H, W).
-        reference: The original's probabilities for them, float64 (N, classes).
-        limits: What it is held to.
+        evidence: What it is compared with.
+
+    Returns:
+        Its settings for the manifest, and its latency relative to fp32.
+
+    Raises:
+        RefusedError: If it may not be published. Its file may be there all the same.
     """
-    judge = _Judge(manifest, pixels, reference, limits)
+    limits = evidence.limits
     try:
         settings = quantizer(fp32, path, ())
     except OSError:
         raise  # a full disk says nothing about the variant
-    except Exception as error:  # noqa: BLE001 - onnxruntime's quantisers raise whatever they meet
-        path.unlink(missing_ok=True)
-        lines = str(error).strip().splitlines()
-        return Outcome(None, None, None, f"No {name} variant: it could not be made ({lines[0] if lines else error!r}).")
+    except Exception as error:  # onnxruntime's quantisers raise whatever they meet
+        raise RefusedError(f"it could not be made ({first_line(error)})") from error
     if path.stat().st_size >= fp32.stat().st_size:
-        refusal = f"No {name} variant: its file would not be smaller ({_kb(path)} KB, fp32 {_kb(fp32)} KB)."
-        path.unlink()
-        return Outcome(settings, None, None, refusal)
-    comparison = judge.compare(path)
-    if not judge.limits.accept(comparison) and limits.exclusion_rounds:
-        settings, comparison = _exclude(name, quantizer, operators, fp32, path, settings, comparison, judge)
-    if not judge.limits.accept(comparison):
-        path.unlink()
-        return Outcome(settings, comparison, None, _inaccurate(name, comparison, limits))
-    ratio = parity.latency_ratio(path, fp32, pixels[0], seconds=limits.latency_seconds)
-    if ratio > limits.latency or path.stat().st_size >= fp32.stat().st_size:
-        refusal = (
-            f"No {name} variant: it would be slower than fp32 (one picture takes {ratio:.2f} times as long here)."
-            if ratio > limits.latency
-            else f"No {name} variant: with the nodes that must stay fp32 its file would not be smaller."
+        raise RefusedError(f"its file would not be smaller ({_kb(path)} KB, fp32 {_kb(fp32)} KB)")
+    comparison = evidence.compare_file(path)
+    if not limits.accept(comparison) and limits.exclusion_rounds:
+        settings, comparison = _exclude(name, quantizer, operators, fp32, path, settings, comparison, evidence)
+    if not limits.accept(comparison):
+        raise RefusedError(
+            f"it flips {comparison.flipped} of {comparison.decided} decisions (at most {limits.flips:.0%} may) and "
+            f"moves a probability by up to {comparison.max_difference:.3f} (at most {limits.difference:g} is accepted)"
         )
-        path.unlink()
-        return Outcome(settings, comparison, ratio, refusal)
-    return Outcome(settings, comparison, ratio, None)
+    ratio = parity.latency_ratio(path, fp32, evidence.pixels[0], seconds=limits.latency_seconds)
+    if ratio > limits.latency:
+        raise RefusedError(f"it would be slower than fp32 (one picture takes {ratio:.2f} times as long here)")
+    if path.stat().st_size >= fp32.stat().st_size:
+        raise RefusedError("with the nodes that must stay fp32 its file would not be smaller")
+    return settings, ratio
 
 
 def exclusion_groups(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -144,7 +139,7 @@ def _exclude(
     path: Path,
     settings: dict[str, Any],
     comparison: Comparison,
-    judge: _Judge,
+    evidence: Evidence,
 ) -> tuple[dict[str, Any], Comparison]:
     """Leaves out, greedily, the group of nodes without which fewest decisions flip, until the limits are met."""
     names = candidates(fp32, operators)
@@ -154,7 +149,7 @@ def _exclude(
     excluded: tuple[str, ...] = ()
     trial = path.with_suffix(".trial.onnx")
     try:
-        for number in range(1, judge.limits.exclusion_rounds + 1):
+        for number in range(1, evidence.limits.exclusion_rounds + 1):
             say(
                 f"{name}: {comparison.flipped} of {comparison.decided} decisions flip, largest difference "
                 f"{comparison.max_difference:.3f}; looking for sensitive nodes, round {number}"
@@ -165,14 +160,14 @@ def _exclude(
                 if chosen == excluded or sum(weights[node] for node in chosen) > _MOST_EXCLUDED * total:
                     continue
                 tried = quantizer(fp32, trial, chosen)
-                result = judge.compare(trial)
+                result = evidence.compare_file(trial)
                 if best is None or _badness(result) < _badness(best[0]):
                     best = (result, chosen, tried)
             if best is None or _badness(best[0]) >= _badness(comparison):
                 break
             comparison, excluded, settings = best
             quantizer(fp32, path, excluded)
-            if judge.limits.accept(comparison):
+            if evidence.limits.accept(comparison):
                 break
     finally:
         trial.unlink(missing_ok=True)
@@ -190,14 +185,6 @@ def _weights(fp32: Path, names: Sequence[str]) -> dict[str, int]:
     return {
         node.name: sum(sizes.get(part, 0) for part in node.input) for node in model.graph.node if node.name in wanted
     }
-
-
-def _inaccurate(name: str, comparison: Comparison, limits: VariantLimits) -> str:
-    return (
-        f"No {name} variant: it flips {comparison.flipped} of {comparison.decided} decisions (at most "
-        f"{limits.flips:.0%} may) and moves a probability by up to {comparison.max_difference:.3f} (at most "
-        f"{limits.difference:g} is accepted)."
-    )
 
 
 def _kb(path: Path) -> int:

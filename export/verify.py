@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from .gate import check_fp32
 from .graph import header, opset_of
 from .pictures import make_pictures, pictures_in, set_name
 from .progress import say, step
-from .variants import make_variant
+from .variants import Evidence, RefusedError, make_variant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,15 +38,6 @@ FILES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_quantized.onnx", "q4": "
 
 _CALIBRATION_PICTURES = 64
 _CALIBRATION_SEED = 1
-
-
-@dataclass(frozen=True)
-class _Evidence:
-    """The verification pictures as the network's inputs (N, 3, H, W), and the original's answers (N, classes)."""
-
-    pixels: NDArray[np.float32]
-    answers: NDArray[np.float64]
-    reference: str
 
 
 def verify(
@@ -86,35 +77,25 @@ def verify(
     with step("holding the fp32 file to it"):
         write_manifest(stage, manifest)
         classifier = parity.classifier_for(stage, "fp32")
-        evidence = _Evidence(parity.prepare(classifier, chosen), answers, f"torch {metadata.version('torch')}")
-        comparison = _compare(classifier, evidence, limits)
+        evidence = Evidence(manifest, parity.prepare(classifier, chosen), answers, limits)
+        comparison = _compare(classifier, evidence)
         check_fp32(comparison, limits, chosen)
     say(f"fp32 equals the original: largest probability difference {comparison.max_difference:.1e}")
-    measured = _parity(comparison, limits.tolerance, 1.0, evidence.reference)
+    measured = _parity(comparison, limits.tolerance, 1.0)
     manifest = replace(
         manifest,
-        variants={"fp32": variant_record(stage, "fp32", parity=measured)},
+        variants={"fp32": replace(manifest.variants["fp32"], parity=measured)},
         notes=(f"Verified on {set_name(chosen)}{'' if pictures else ', drawn by code'}.",),
     )
     for name in variants:
         quantizer, operators = _quantizer(name, stage / FILES["fp32"], processor, calibration, scratch)
-        manifest = _add(name, quantizer, operators, manifest, stage, evidence, limits)
+        manifest = _add(name, quantizer, operators, manifest, stage, evidence)
     return manifest
 
 
-def _compare(classifier: Classifier, evidence: _Evidence, limits: VariantLimits) -> Comparison:
+def _compare(classifier: Classifier, evidence: Evidence) -> Comparison:
     """Compares one by one and in batches of eight; returns the worst of both."""
-    manifest = classifier.manifest
-    compared = [
-        parity.compare(
-            evidence.answers,
-            parity.probabilities(classifier, evidence.pixels, batch=batch),
-            manifest.labels,
-            manifest.decision,
-            2 * limits.tolerance,
-        )
-        for batch in (1, 8)
-    ]
+    compared = [evidence.compare(parity.probabilities(classifier, evidence.pixels, batch=batch)) for batch in (1, 8)]
     worst = max(compared, key=lambda one: one.max_difference)
     return replace(worst, flipped=max(one.flipped for one in compared))
 
@@ -132,42 +113,25 @@ def _quantizer(
 
 
 def _add(
-    name: str,
-    quantizer: Quantizer,
-    operators: Sequence[str],
-    manifest: Manifest,
-    stage: Path,
-    evidence: _Evidence,
-    limits: VariantLimits,
+    name: str, quantizer: Quantizer, operators: Sequence[str], manifest: Manifest, stage: Path, evidence: Evidence
 ) -> Manifest:
     """Tries one variant; returns the manifest with it, or with the sentence that says why not."""
     path = stage / FILES[name]
     with step(f"making and measuring {name}"):
-        outcome = make_variant(
-            name,
-            quantizer,
-            operators,
-            stage / FILES["fp32"],
-            path,
-            manifest=manifest,
-            pixels=evidence.pixels,
-            reference=evidence.answers,
-            limits=limits,
-        )
-        smallest = min(variant.bytes for variant in manifest.variants.values())
-        if outcome.refusal is None and path.stat().st_size >= smallest:
-            path.unlink()
-            outcome = replace(outcome, refusal=f"No {name} variant: a file that is no larger holds a better one.")
-    if outcome.refusal is not None or outcome.latency_ratio is None:
-        refusal = outcome.refusal or f"No {name} variant."
-        say(refusal)
-        return replace(manifest, notes=(*manifest.notes, refusal))
-    tried = {**manifest.variants, name: variant_record(stage, name, settings=outcome.settings)}
-    write_manifest(stage, replace(manifest, variants=tried))
+        try:
+            settings, ratio = make_variant(name, quantizer, operators, stage / FILES["fp32"], path, evidence)
+            if path.stat().st_size >= min(variant.bytes for variant in manifest.variants.values()):
+                raise RefusedError("a file that is no larger holds a better one")
+        except RefusedError as reason:
+            path.unlink(missing_ok=True)
+            refusal = f"No {name} variant: {reason}."
+            say(refusal)
+            return replace(manifest, notes=(*manifest.notes, refusal))
+    tried = variant_record(stage, name, settings)
+    write_manifest(stage, replace(manifest, variants={**manifest.variants, name: tried}))
     # The last word is the runtime's own: the file as a user will load it.
-    final = _compare(parity.classifier_for(stage, name), evidence, limits)
-    measured = _parity(final, limits.difference, outcome.latency_ratio, evidence.reference)
-    published = variant_record(stage, name, settings=outcome.settings, parity=measured)
+    final = _compare(parity.classifier_for(stage, name), evidence)
+    published = replace(tried, parity=_parity(final, evidence.limits.difference, ratio))
     return replace(manifest, variants={**manifest.variants, name: published})
 
 
@@ -182,20 +146,18 @@ def _calibration(processor: Processor, folder: Path | None, scratch: Path) -> li
     return [processor(decode(path)) for path in paths]
 
 
-def _parity(comparison: Comparison, tolerance: float, ratio: float, reference: str) -> Parity:
+def _parity(comparison: Comparison, tolerance: float, ratio: float) -> Parity:
     return Parity(
         pictures=comparison.pictures,
         max_probability_difference=float(f"{comparison.max_difference:.3g}"),
         decisions_flipped=comparison.flipped,
         tolerance=tolerance,
         latency_ratio_to_fp32=round(ratio, 3),
-        reference=reference,
+        reference=f"torch {metadata.version('torch')}",
     )
 
 
-def variant_record(
-    stage: Path, name: str, *, settings: dict[str, Any] | None = None, parity: Parity | None = None
-) -> Variant:
+def variant_record(stage: Path, name: str, settings: dict[str, Any] | None = None) -> Variant:
     """Describes an ONNX file of the stage as the manifest does."""
     path = stage / FILES[name]
     model, file = header(path), record(path)
@@ -206,7 +168,6 @@ def variant_record(
         opset=opset_of(model),
         ir_version=int(model.ir_version),
         quantization=settings,
-        parity=parity,
     )
 
 
