@@ -172,9 +172,7 @@ def _gender(reports: Reports) -> str:
             verdict = "les femmes sont plus souvent prises pour des hommes que l'inverse"
         else:
             verdict = "aucun écart établi entre femmes et hommes"
-        sentences.append(
-            f"- {SETS.get(name, name)} : {verdict} (femmes reconnues moins hommes reconnus : {text} points)."
-        )
+        sentences.append(f"- {SETS.get(name, name)} : {verdict} (écart : {text} points).")
     return "\n".join(sentences)
 
 
