@@ -127,6 +127,6 @@ def decide(model: Any, ask: Ask, examination: Examination, recipe: Recipe, out: 
         " with as many women as men; "
         f"offset {offset:.2f} and temperature {fitted.temperature:.3f} are in the last layer's weights"
     )
-    decision = Decision(1.0, thresholds, recipe.min_face, provenance)
+    decision = Decision(thresholds=thresholds, provenance=provenance, min_face=recipe.min_face)
     (out / "decision.json").write_text(json.dumps(asdict(decision), indent=2) + "\n", encoding="utf-8")
     return decision
