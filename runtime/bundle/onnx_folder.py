@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ..errors import BundleError, UnsupportedHeadError, UnsupportedProcessorError
+from ..errors import BundleError, UnsupportedHeadError
 from ..labels import meaning_of, read_head
 from ..version import __version__
 from .bundle import Bundle
@@ -112,21 +112,18 @@ def describe(folder: Path, name: str, label_map: Mapping[str, str] | None = None
         UnsupportedProcessorError: If its processor is not known.
         BundleError: If a file is missing or broken.
     """
-    config = _read_json(folder / "config.json", name)
-    architecture = _architecture(config, name)
-    try:
-        labels, activation = read_head(config, label_map)
-    except UnsupportedHeadError as error:
-        raise type(error)(f"{name} cannot be used: {error}.") from error
-    if _AGE_AND_GENDER.search(f"{name} {config.get('_name_or_path', '')}".lower()):
-        _refuse_age_head(name, labels)
-    processor_file, processor_config = _processor_config(folder, config, name)
     from ..processors.processor import Processor
 
     try:
+        config = _read_json(folder / "config.json")
+        architecture = _architecture(config)
+        labels, activation = read_head(config, label_map)
+        if _AGE_AND_GENDER.search(f"{name} {config.get('_name_or_path', '')}".lower()):
+            _refuse_age_head(labels)
+        processor_file, processor_config = _processor_config(folder, config)
         processor = Processor.from_config(processor_config, model_type=architecture.model_type)
-    except UnsupportedProcessorError as error:
-        raise UnsupportedProcessorError(f"{name} cannot be used: {error}.") from error
+    except BundleError as error:  # its message is the reason alone
+        raise type(error)(f"{name} cannot be used: {error}.") from error
     return Description(name, architecture, labels, activation, processor, processor_file)
 
 
@@ -207,47 +204,47 @@ def records_of(folder: Path) -> dict[str, FileRecord]:
     return {name: FileRecord(sizes[name], sha256_of(folder / name)) for name in texts_of(sizes)}
 
 
-def _read_json(path: Path, name: str) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         data = parse(read_bounded(path))
     except FileNotFoundError:
-        raise BundleError(f"{name} cannot be used: it has no {path.name}, which says what its outputs mean.") from None
+        raise BundleError(f"it has no {path.name}, which says what its outputs mean") from None
     except (OSError, JSONFormatError) as error:
         why = error.strerror or error if isinstance(error, OSError) else error
-        raise BundleError(f"{name} cannot be used: its {path.name} cannot be read: {why}.") from error
+        raise BundleError(f"its {path.name} cannot be read: {why}") from error
     if not isinstance(data, dict):
-        raise BundleError(f"{name} cannot be used: its {path.name} does not hold a JSON object.")
+        raise BundleError(f"its {path.name} does not hold a JSON object")
     return data
 
 
-def _processor_config(folder: Path, config: dict[str, Any], name: str) -> tuple[str, dict[str, Any]]:
+def _processor_config(folder: Path, config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     for file in ("preprocessor_config.json", "processor_config.json"):
         if (folder / file).is_file():
-            return file, _read_json(folder / file, name)
+            return file, _read_json(folder / file)
     if isinstance(config.get("pretrained_cfg"), dict):  # timm keeps its processor there
         return "config.json", config
     raise BundleError(
-        f"{name} cannot be used: it has no preprocessor_config.json, so how a picture becomes the network's input is "
-        "not known. The one of the model it was fine-tuned from usually fits; put a copy beside config.json."
+        "it has no preprocessor_config.json, so how a picture becomes the network's input is not known. The one of the "
+        "model it was fine-tuned from usually fits; put a copy beside config.json"
     )
 
 
-def _architecture(config: dict[str, Any], name: str) -> Architecture:
+def _architecture(config: dict[str, Any]) -> Architecture:
     model_type = config.get("model_type")
     classes = config.get("architectures")
     class_name = classes[0] if isinstance(classes, list) and classes and isinstance(classes[0], str) else None
     if class_name is not None and _CLASSIFIER_CLASS not in class_name:
         raise UnsupportedHeadError(
-            f"{name} cannot be used: its network is a {class_name}, none of transformers' image classifiers "
-            f"(...{_CLASSIFIER_CLASS}), so what its outputs mean is not known. A head for age and gender, for "
-            "example, gives an age in years and a share, not two classes."
+            f"its network is a {class_name}, none of transformers' image classifiers (...{_CLASSIFIER_CLASS}), so what "
+            "its outputs mean is not known. A head for age and gender, for example, gives an age in years and a share, "
+            "not two classes"
         )
     if not isinstance(model_type, str) and class_name is None:
-        raise BundleError(f"{name} cannot be used: its config.json names neither model_type nor architectures.")
+        raise BundleError("its config.json names neither model_type nor architectures")
     return Architecture(model_type if isinstance(model_type, str) else "", class_name or "")
 
 
-def _refuse_age_head(name: str, labels: tuple[Label, ...]) -> None:
+def _refuse_age_head(labels: tuple[Label, ...]) -> None:
     """Refuses a model called "age and gender" whose labels are not gender words: its outputs are not two classes.
 
     A map of its labels does not help: softmax over an age in years and a share means nothing. Files in the wild call
@@ -260,8 +257,8 @@ def _refuse_age_head(name: str, labels: tuple[Label, ...]) -> None:
         return
     words = ", ".join(repr(label.raw) for label in labels)
     raise UnsupportedHeadError(
-        f"{name} cannot be used: by its name it predicts age and gender, and its outputs ({words}) are not named after "
-        "women and men. Such a head gives an age in years and a share, not two classes."
+        f"by its name it predicts age and gender, and its outputs ({words}) are not named after women and men. Such a "
+        "head gives an age in years and a share, not two classes"
     )
 
 

@@ -106,9 +106,7 @@ def _check(value: Any, depth: int, lone_surrogates: bool) -> None:
     elif isinstance(value, (dict, list)):
         if not depth:
             raise JSONFormatError("it is nested too deep")
-        for item in value:
-            _check(item, depth - 1, lone_surrogates)
-        for item in value.values() if isinstance(value, dict) else ():
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
             _check(item, depth - 1, lone_surrogates)
 
 
