@@ -145,20 +145,12 @@ def download(
             _fetch(repository, repository.files[path], folder / path, advance)
 
 
-def download_into_cache(
-    repository: Repository,
-    paths: Sequence[str],
-    *,
-    cache: Path | None = None,
-    advance: Callable[[int], object] = lambda _: None,
-) -> Path:
+def download_into_cache(repository: Repository, paths: Sequence[str]) -> Path:
     """Brings those files of one commit into the Hugging Face cache that are not there yet.
 
     Args:
         repository: What :func:`look_up` returned.
         paths: Which of its files; nothing else is requested.
-        cache: The cache's folder; the standard one unless given.
-        advance: As for :func:`download`.
 
     Returns:
         The folder with the commit's files.
@@ -167,23 +159,23 @@ def download_into_cache(
         HubError: As for :func:`download`, or if this user has no home for the cache.
     """
     name, commit = repository.name, repository.commit
-    folder = cache or hub_cache.root()
+    folder = hub_cache.repository_folder(name)
     if folder is None:
         raise HubError("This user has no home folder for the Hub's cache. Set HF_HOME to a folder.")
-    there = hub_cache.snapshot(name, commit, cache=folder)
+    there = hub_cache.snapshot(name, commit)
     missing = [path for path in paths if there is None or not (there[0] / path).is_file()]
     with sentences(name, commit):
-        folder.mkdir(parents=True, exist_ok=True)
-        _check_space(folder, repository, missing)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _check_space(folder.parent, repository, missing)
         for path in missing:
-            remote, part = repository.files[path], hub_cache.partial(name, folder)
+            remote, part = repository.files[path], hub_cache.partial(folder)
             try:
-                _fetch(repository, remote, part, advance)
-                hub_cache.keep(name, commit, path, part, remote.sha256 or remote.blob, folder)
+                _fetch(repository, remote, part, lambda _: None)
+                hub_cache.keep(folder, commit, path, part, remote.sha256 or remote.blob)
             finally:
                 part.unlink(missing_ok=True)
-        hub_cache.keep_ref(name, repository.asked, commit, folder)
-    found = hub_cache.snapshot(name, commit, cache=folder)
+        hub_cache.keep_ref(folder, repository.asked, commit)
+    found = hub_cache.snapshot(name, commit)
     if found is None:
         raise HubError(f"{name} at {commit} holds none of the files that were asked for.")
     return found[0]
@@ -293,7 +285,9 @@ def _get(url: str, start: int, deadline: float) -> Iterator[int | bytes]:
         TimeoutError: If the deadline is over.
         Exception: What the HTTP client raises.
     """
-    session, headers = _session()
+    utils: Any = client().utils
+    headers = utils.build_hf_headers(library_name="gender-classifier", library_version=__version__)
+    headers = {**headers, "Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
     pieces: queue.Queue[int | bytes | Exception | None] = queue.Queue(maxsize=8)
     abandoned = threading.Event()
 
@@ -305,8 +299,7 @@ def _get(url: str, start: int, deadline: float) -> Iterator[int | bytes]:
 
     def run() -> None:
         try:
-            with _answer(session(), url, {**headers, "Range": f"bytes={start}-"} if start else headers) as answer:
-                status, told, body = answer
+            with _answer(utils.get_session(), url, headers) as (status, told, body):
                 if status >= 400:
                     raise Refused(status, told)
                 put(start if status == 206 else 0)
@@ -346,12 +339,6 @@ def _answer(session: Any, url: str, headers: Mapping[str, str]) -> Iterator[_Ans
     else:
         with session.get(url, headers=headers, timeout=_SILENCE_S, stream=True) as answer:
             yield answer.status_code, answer.headers, answer.iter_content(_PIECE)
-
-
-def _session() -> tuple[Callable[[], Any], dict[str, str]]:
-    utils: Any = client().utils
-    headers = utils.build_hf_headers(library_name="gender-classifier", library_version=__version__)
-    return utils.get_session, {**headers, "Accept-Encoding": "identity"}
 
 
 def endpoint() -> str:

@@ -15,7 +15,7 @@ from typing import Final
 
 from .files import read_bounded
 
-__all__ = ["COMMIT", "commits", "is_revision", "keep", "keep_ref", "partial", "root", "snapshot"]
+__all__ = ["COMMIT", "commits", "is_revision", "keep", "keep_ref", "partial", "repository_folder", "root", "snapshot"]
 
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _REVISION: Final = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*", re.ASCII)
@@ -38,15 +38,20 @@ def is_revision(text: str) -> bool:
     return bool(_REVISION.fullmatch(text)) and ".." not in text
 
 
-def snapshot(repository: str, revision: str | None = None, *, cache: Path | None = None) -> tuple[Path, str] | None:
+def repository_folder(repository: str) -> Path | None:
+    """Returns the folder of a repository, ``ORG/NAME``, which may not exist; ``None`` where there is no cache."""
+    cache = root()
+    return cache and cache / f"models--{repository.replace('/', '--')}"
+
+
+def snapshot(repository: str, revision: str | None = None) -> tuple[Path, str] | None:
     """Returns the folder of a commit's files that are in the cache, and the commit; ``None`` where it is not there.
 
     Args:
         repository: ``ORG/NAME``.
         revision: A commit of 40 hex digits, a branch or a tag; ``None`` means ``main``.
-        cache: The cache's folder; the standard one unless given.
     """
-    folder, wanted = _folder(repository, cache), revision or "main"
+    folder, wanted = repository_folder(repository), revision or "main"
     if folder is None or not is_revision(wanted):
         return None
     try:
@@ -60,39 +65,38 @@ def snapshot(repository: str, revision: str | None = None, *, cache: Path | None
 
 def commits(repository: str) -> list[str]:
     """Returns the commits of a repository that have files in the cache."""
-    folder = _folder(repository, None)
+    folder = repository_folder(repository)
     try:
         return sorted(entry.name for entry in (folder / "snapshots").iterdir()) if folder else []
     except OSError:
         return []
 
 
-def partial(repository: str, cache: Path) -> Path:
+def partial(repository: Path) -> Path:
     """Returns the name of a file that is being downloaded, in a folder that is there, for :func:`keep`.
 
     Raises:
         OSError: If the cache cannot be written.
     """
-    blobs = cache / _name(repository) / "blobs"
+    blobs = repository / "blobs"
     blobs.mkdir(parents=True, exist_ok=True)
     return blobs / f"{os.urandom(8).hex()}.incomplete"
 
 
-def keep(repository: str, commit: str, path: str, file: Path, content: str | None, cache: Path) -> None:
+def keep(repository: Path, commit: str, path: str, file: Path, content: str | None) -> None:
     """Moves a file into the cache, as one of a commit.
 
     Args:
-        repository: ``ORG/NAME``.
+        repository: Its folder.
         commit: 40 hex digits.
         path: The file's path in the repository.
         file: The file, from :func:`partial`.
         content: The hash by which the Hub knows its content, or ``None`` where it does not say.
-        cache: The cache's folder.
 
     Raises:
         OSError: If the cache cannot be written.
     """
-    place = cache / _name(repository) / "snapshots" / commit / path
+    place = repository / "snapshots" / commit / path
     place.parent.mkdir(parents=True, exist_ok=True)
     if content is not None:
         file = file.replace(file.with_name(content))
@@ -103,22 +107,13 @@ def keep(repository: str, commit: str, path: str, file: Path, content: str | Non
     file.replace(place)
 
 
-def keep_ref(repository: str, revision: str, commit: str, cache: Path) -> None:
+def keep_ref(repository: Path, revision: str, commit: str) -> None:
     """Records which commit a branch or tag is.
 
     Raises:
         OSError: If the cache cannot be written.
     """
     if not COMMIT.fullmatch(revision):
-        ref = cache / _name(repository) / "refs" / revision
+        ref = repository / "refs" / revision
         ref.parent.mkdir(parents=True, exist_ok=True)
         ref.write_text(commit, encoding="ascii")
-
-
-def _folder(repository: str, cache: Path | None) -> Path | None:
-    base = cache or root()
-    return None if base is None else base / _name(repository)
-
-
-def _name(repository: str) -> str:
-    return f"models--{repository.replace('/', '--')}"

@@ -293,24 +293,28 @@ class TestNetwork:
 
 
 class TestCache:
+    @pytest.fixture(autouse=True)
+    def cache(self, hub, monkeypatch, tmp_path):
+        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+
     def test_other_programs_find_what_was_brought(self, hub, tmp_path):
         from huggingface_hub import try_to_load_from_cache
 
         commit = hub.add(NAME, FILES)
-        folder = client.download_into_cache(client.look_up(NAME), list(FILES), cache=tmp_path)
+        folder = client.download_into_cache(client.look_up(NAME), list(FILES))
         for path, content in FILES.items():
             found = try_to_load_from_cache(NAME, path, cache_dir=tmp_path, revision="main")
             assert isinstance(found, str)
             assert Path(found).read_bytes() == content
             assert Path(found) == folder / path
-        assert hub_cache.snapshot(NAME, cache=tmp_path) == (folder, commit)
+        assert hub_cache.snapshot(NAME) == (folder, commit)
         assert not list(tmp_path.rglob("*.incomplete"))
 
     def test_what_is_there_is_not_asked_for_again(self, hub, tmp_path):
         hub.add(NAME, FILES)
-        client.download_into_cache(client.look_up(NAME), ["config.json"], cache=tmp_path)
+        client.download_into_cache(client.look_up(NAME), ["config.json"])
         hub.requests.clear()
-        client.download_into_cache(client.look_up(NAME), list(FILES), cache=tmp_path)
+        client.download_into_cache(client.look_up(NAME), list(FILES))
         assert [line for line in hub.requests if "config.json" in line] == []
 
     def test_what_other_programs_brought_is_found(self, hub, tmp_path):
@@ -318,16 +322,16 @@ class TestCache:
 
         commit = hub.add(NAME, FILES)
         file = hf_hub_download(NAME, "config.json", cache_dir=tmp_path, endpoint=hub.endpoint)
-        assert hub_cache.snapshot(NAME, "main", cache=tmp_path) == (Path(file).parent, commit)
-        assert hub_cache.snapshot(NAME, commit, cache=tmp_path) == (Path(file).parent, commit)
-        assert hub_cache.snapshot(NAME, "v2", cache=tmp_path) is None
+        assert hub_cache.snapshot(NAME, "main") == (Path(file).parent, commit)
+        assert hub_cache.snapshot(NAME, commit) == (Path(file).parent, commit)
+        assert hub_cache.snapshot(NAME, "v2") is None
 
     def test_a_file_that_fails_leaves_nothing(self, hub, tmp_path):
         hub.add(NAME, FILES)
         found = client.look_up(NAME)
         hub.behave = answers(b"x" * 65536, forever=True)
         with pytest.raises(HubError):
-            client.download_into_cache(found, ["onnx/model.onnx"], cache=tmp_path)
+            client.download_into_cache(found, ["onnx/model.onnx"])
         assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
     @pytest.mark.parametrize(
@@ -352,8 +356,8 @@ class TestCache:
         refs = tmp_path / "models--org--name" / "refs"
         refs.mkdir(parents=True)
         (refs / "main").write_text(ref, encoding="latin-1")
-        assert hub_cache.snapshot(NAME, cache=tmp_path) is None
-        assert hub_cache.snapshot(NAME, "../refs/main", cache=tmp_path) is None
+        assert hub_cache.snapshot(NAME) is None
+        assert hub_cache.snapshot(NAME, "../refs/main") is None
 
 
 def fresh_client(monkeypatch: pytest.MonkeyPatch) -> None:
