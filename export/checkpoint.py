@@ -47,13 +47,12 @@ class Checkpoint:
     decision: Decision
 
 
-def open_checkpoint(model: str, revision: str | None = None, *, cache_dir: Path | None = None) -> Checkpoint:
+def open_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
     """Opens a checkpoint folder, or brings one from the Hub.
 
     Args:
         model: A folder on this machine, or ``ORG/NAME``.
         revision: For a Hub model: 40 hex digits, a branch or a tag (default ``main``, resolved to a commit).
-        cache_dir: Where downloads go; the Hub's own cache unless given.
 
     Raises:
         CheckpointError: If a file is missing or broken, or the weights are pickled.
@@ -71,14 +70,14 @@ def open_checkpoint(model: str, revision: str | None = None, *, cache_dir: Path 
     if revision is None and model == DEFAULT_MODEL:
         revision = DEFAULT_REVISION
     if revision is not None and COMMIT.fullmatch(revision):
-        found = hub.cached(model, revision, cache=cache_dir)
+        found = hub.cached(model, revision)
         if found is not None:
             say(f"{model} at revision {revision} is in the Hugging Face cache")
             return _read(found, Source("hub", model, revision=revision))
     repository = look_up(model, revision)
     say(f"{model} is at revision {repository.commit}")
     say("downloading")
-    folder = hub.bring(repository, cache=cache_dir)
+    folder = hub.bring(repository)
     return _read(folder, Source("hub", model, revision=repository.commit, license=repository.license))
 
 

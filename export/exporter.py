@@ -55,7 +55,6 @@ class ExportOptions:
         calibration: Folder of pictures for static int8, instead of drawn ones.
         default_variant: The variant loaded unless told otherwise; chosen by measurement unless given.
         limits: What each variant is held to.
-        cache_dir: Where downloads go; the Hub's own cache unless given.
     """
 
     revision: str | None = None
@@ -68,7 +67,6 @@ class ExportOptions:
     calibration: Path | None = None
     default_variant: str | None = None
     limits: VariantLimits = field(default_factory=VariantLimits)
-    cache_dir: Path | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.variants) - set(VARIANTS))
@@ -103,7 +101,7 @@ def export_model(model: str | Path = DEFAULT_MODEL, options: ExportOptions | Non
     chosen = options or ExportOptions(**named)
     check_environment()
 
-    checkpoint = open_checkpoint(str(model), chosen.revision, cache_dir=chosen.cache_dir)
+    checkpoint = open_checkpoint(str(model), chosen.revision)
     name = chosen.name or checkpoint.source.repository.rsplit("/", 1)[-1]
     draft = _draft(checkpoint, name, chosen)
     target = (chosen.output or locate.default_output_dir()) / name

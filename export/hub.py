@@ -17,15 +17,14 @@ __all__ = ["bring", "cached", "push"]
 _TEXTS = ("config.json", "preprocessor_config.json", "processor_config.json", "README.md")
 
 
-def cached(repository: str, commit: str, *, cache: Path | None = None) -> Path | None:
+def cached(repository: str, commit: str) -> Path | None:
     """Returns the folder of a commit that was downloaded before, so that a second export needs no network.
 
     Args:
         repository: ``ORG/NAME``.
         commit: 40 hex digits.
-        cache: The Hugging Face cache unless given.
     """
-    found = snapshot(repository, commit, cache=cache)
+    found = snapshot(repository, commit)
     if found is None:
         return None
     names = {path.name for path in found[0].iterdir()}
@@ -33,12 +32,11 @@ def cached(repository: str, commit: str, *, cache: Path | None = None) -> Path |
     return found[0] if {"config.json", "model.safetensors"} <= names and processors else None
 
 
-def bring(repository: hub.Repository, *, cache: Path | None = None) -> Path:
+def bring(repository: hub.Repository) -> Path:
     """Brings configuration, card and safetensors of one commit into the Hugging Face cache.
 
     Args:
         repository: What the Hub says the commit holds; nothing but known texts and safetensors is downloaded.
-        cache: The Hugging Face cache unless given.
 
     Returns:
         The folder with the files.
@@ -53,7 +51,7 @@ def bring(repository: hub.Repository, *, cache: Path | None = None) -> Path:
     wanted = [name for name in _TEXTS if name in top]
     wanted += weight_files(top, f"{repository.name} at {repository.commit}")
     with tqdm(total=repository.size(wanted), unit="B", unit_scale=True, file=sys.stderr, leave=False) as bar:
-        return hub.download_into_cache(repository, wanted, cache=cache, advance=bar.update)
+        return hub.download_into_cache(repository, wanted, advance=bar.update)
 
 
 def push(folder: Path, repository: str, *, private: bool = False) -> str:

@@ -145,12 +145,15 @@ def download(
             _fetch(repository, repository.files[path], folder / path, advance)
 
 
-def download_into_cache(repository: Repository, paths: Sequence[str]) -> Path:
+def download_into_cache(
+    repository: Repository, paths: Sequence[str], *, advance: Callable[[int], object] = lambda _: None
+) -> Path:
     """Brings those files of one commit into the Hugging Face cache that are not there yet.
 
     Args:
         repository: What :func:`look_up` returned.
         paths: Which of its files; nothing else is requested.
+        advance: As for :func:`download`.
 
     Returns:
         The folder with the commit's files.
@@ -170,7 +173,7 @@ def download_into_cache(repository: Repository, paths: Sequence[str]) -> Path:
         for path in missing:
             remote, part = repository.files[path], hub_cache.partial(folder)
             try:
-                _fetch(repository, remote, part, lambda _: None)
+                _fetch(repository, remote, part, advance)
                 hub_cache.keep(folder, commit, path, part, remote.sha256 or remote.blob)
             finally:
                 part.unlink(missing_ok=True)

@@ -30,14 +30,15 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]
     with FakeHub() as running:
         monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
         monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no-token"))
+        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
         monkeypatch.delenv("HF_TOKEN", raising=False)
         running.public_url = "https://huggingface.co"
         yield running
 
 
-def test_main_is_resolved_to_a_commit(server: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_main_is_resolved_to_a_commit(server: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
     commit = server.add("org/name", FILES, card={"license": "apache-2.0"})
-    checkpoint = open_checkpoint("org/name", cache_dir=tmp_path)
+    checkpoint = open_checkpoint("org/name")
     assert checkpoint.source.kind == "hub"
     assert checkpoint.source.repository == "org/name"
     assert checkpoint.source.revision == commit
@@ -47,99 +48,97 @@ def test_main_is_resolved_to_a_commit(server: FakeHub, tmp_path: Path, capsys: p
     assert commit in capsys.readouterr().err
 
 
-def test_a_commit_stays_what_it_was(server: FakeHub, tmp_path: Path) -> None:
+def test_a_commit_stays_what_it_was(server: FakeHub) -> None:
     first = server.add("org/name", FILES)
     server.add("org/name", {**FILES, "config.json": b"{}"})
-    assert open_checkpoint("org/name", first, cache_dir=tmp_path).config == CONFIG
-    assert open_checkpoint("org/name", cache_dir=tmp_path).config == {}
+    assert open_checkpoint("org/name", first).config == CONFIG
+    assert open_checkpoint("org/name").config == {}
 
 
-def test_nothing_else_is_downloaded(server: FakeHub, tmp_path: Path) -> None:
+def test_nothing_else_is_downloaded(server: FakeHub) -> None:
     server.add("org/name", FILES)
-    folder = open_checkpoint("org/name", cache_dir=tmp_path).folder
+    folder = open_checkpoint("org/name").folder
     assert {path.name for path in folder.iterdir()} == {
         "README.md", "config.json", "model.safetensors", "preprocessor_config.json",
     }  # fmt: skip
     assert not any("training_args" in request or "onnx" in request for request in server.requests)
 
 
-def test_shards(server: FakeHub, tmp_path: Path) -> None:
+def test_shards(server: FakeHub) -> None:
     shards = {f"model-0000{part}-of-00002.safetensors": b"x" for part in (1, 2)}
     files = {name: content for name, content in FILES.items() if name != "model.safetensors"}
     places = {f"layer.{number}": name for number, name in enumerate(shards)}
     index = json.dumps({"weight_map": places}).encode()
     server.add("org/name", {**files, **shards, "model.safetensors.index.json": index})
-    folder = open_checkpoint("org/name", cache_dir=tmp_path).folder
+    folder = open_checkpoint("org/name").folder
     assert {path.name for path in folder.iterdir()} >= {*shards, "model.safetensors.index.json"}
 
 
-def test_a_commit_that_was_downloaded_needs_no_network(
-    server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_commit_that_was_downloaded_needs_no_network(server: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = server.add("org/name", FILES, card={"license": "apache-2.0"})
-    first = open_checkpoint("org/name", cache_dir=tmp_path)
+    first = open_checkpoint("org/name")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    again = open_checkpoint("org/name", commit, cache_dir=tmp_path)
+    again = open_checkpoint("org/name", commit)
     assert (again.source, again.config, again.folder) == (first.source, first.config, first.folder)
     with pytest.raises(HubError, match="Check the network"):
-        open_checkpoint("org/name", "0" * 40, cache_dir=tmp_path)
+        open_checkpoint("org/name", "0" * 40)
 
 
-def test_default_model_is_pinned(server: FakeHub, tmp_path: Path) -> None:
+def test_default_model_is_pinned(server: FakeHub) -> None:
     server.add(DEFAULT_MODEL, FILES)
     with pytest.raises(HubError, match=DEFAULT_REVISION):  # this Hub's commit is another one
-        open_checkpoint(DEFAULT_MODEL, cache_dir=tmp_path)
+        open_checkpoint(DEFAULT_MODEL)
     assert any(DEFAULT_REVISION in request for request in server.requests)
 
 
-def test_pickle_only_is_refused_before_any_download(server: FakeHub, tmp_path: Path) -> None:
+def test_pickle_only_is_refused_before_any_download(server: FakeHub) -> None:
     files = {name: content for name, content in FILES.items() if name != "model.safetensors"}
     server.add("org/name", {**files, "pytorch_model.bin": b"pickle"})
     with pytest.raises(CheckpointError, match=r"pytorch_model\.bin"):
-        open_checkpoint("org/name", cache_dir=tmp_path)
+        open_checkpoint("org/name")
     assert not any("/resolve/" in request for request in server.requests)
 
 
-def test_gated(server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gated(server: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     server.add("org/name", FILES, gated=True)
     with pytest.raises(HubError, match="gated"):
-        open_checkpoint("org/name", cache_dir=tmp_path)
+        open_checkpoint("org/name")
     monkeypatch.setenv("HF_TOKEN", "hf_other")
     with pytest.raises(HubError, match="gated"):
-        open_checkpoint("org/name", cache_dir=tmp_path)
+        open_checkpoint("org/name")
     monkeypatch.setenv("HF_TOKEN", "hf_granted")
-    assert open_checkpoint("org/name", cache_dir=tmp_path).config == CONFIG
+    assert open_checkpoint("org/name").config == CONFIG
 
 
-def test_missing_and_private(server: FakeHub, tmp_path: Path) -> None:
+def test_missing_and_private(server: FakeHub) -> None:
     server.add("org/secret", FILES, private=True)
     for name in ("org/none", "org/secret"):
         with pytest.raises(HubError, match=f"no model {name}"):
-            open_checkpoint(name, cache_dir=tmp_path)
+            open_checkpoint(name)
 
 
-def test_missing_revision(server: FakeHub, tmp_path: Path) -> None:
+def test_missing_revision(server: FakeHub) -> None:
     server.add("org/name", FILES)
     with pytest.raises(HubError, match="no revision v9"):
-        open_checkpoint("org/name", "v9", cache_dir=tmp_path)
+        open_checkpoint("org/name", "v9")
 
 
-def test_download_that_breaks_off(server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_download_that_breaks_off(server: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gender_classifier.runtime.bundle.hub._PAUSE_S", 0)
     server.add("org/name", {**FILES, "model.safetensors": b"x" * 100_000})
     server.cut_after = 10_000
-    whole = open_checkpoint("org/name", cache_dir=tmp_path).folder / "model.safetensors"
+    whole = open_checkpoint("org/name").folder / "model.safetensors"
     assert whole.stat().st_size == 100_000
     server.add("org/other", {**FILES, "model.safetensors": b"x" * 100_000})
     server.cut_after = 0
     with pytest.raises(HubError, match=r"org/other could not be downloaded|did not arrive"):
-        open_checkpoint("org/other", cache_dir=tmp_path)
+        open_checkpoint("org/other")
 
 
-def test_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # the discard port: nobody listens
     with pytest.raises(HubError, match="Check the network"):
-        open_checkpoint("org/name", cache_dir=tmp_path)
+        open_checkpoint("org/name")
 
 
 def test_a_folder_asks_nobody(server: FakeHub, tmp_path: Path) -> None:
