@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 __all__ = ["INTERRUPTED", "end_at_once", "ending_at_once"]
@@ -32,9 +31,9 @@ def ending_at_once() -> Iterator[None]:
 
 def end_at_once() -> None:
     """Lets Ctrl-C end the process on the spot from now on, unless it was told to ignore it, or to do something else."""
-    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if usual and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, _end)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        with suppress(ValueError):  # only the main thread may say so
+            signal.signal(signal.SIGINT, _end)
 
 
 def _end(*_: Any) -> None:

@@ -5,7 +5,7 @@
 >>> classifier.predict("photo.jpg").label
 'female'
 
-Importing this package is cheap: the parts that need numpy or onnxruntime load on first use.
+Importing this package is cheap: everything but the errors loads on first use.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ from .errors import (
     UnsupportedProcessorError,
     VariantNotFoundError,
 )
-from .options import Faces, Limits, Options
-from .prediction import MIXED, UNCERTAIN, Person, Prediction, Status
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -41,6 +39,8 @@ if TYPE_CHECKING:
     from .bundle.manifest import Manifest
     from .classifier import Classifier, load
     from .faces.detector import Face
+    from .options import Faces, Limits, Options
+    from .prediction import MIXED, UNCERTAIN, Person, Prediction, Status
 
 __all__ = [
     "MIXED",
@@ -77,10 +77,18 @@ __all__ = [
 ]
 
 _ON_FIRST_USE = {
+    "MIXED": "prediction",
+    "UNCERTAIN": "prediction",
     "Bundle": "bundle.bundle",
     "Classifier": "classifier",
     "Face": "faces.detector",
+    "Faces": "options",
+    "Limits": "options",
     "Manifest": "bundle.manifest",
+    "Options": "options",
+    "Person": "prediction",
+    "Prediction": "prediction",
+    "Status": "prediction",
     "load": "classifier",
 }
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from .errors import OptionError
-from .prediction import Main
 
-__all__ = ["PARTS", "Faces", "Limits", "Option", "Options", "flat", "from_flat", "options_of"]
+__all__ = ["PARTS", "Faces", "Limits", "Main", "Option", "Options", "flat", "from_flat", "options_of"]
+
+Main = Literal["largest", "central"]
+"""Which one person a picture's answer is that of: the largest face, or the one nearest to the picture's centre."""
 
 
 class Option(NamedTuple):

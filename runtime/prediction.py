@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["MIXED", "UNCERTAIN", "Box", "Eyes", "Main", "Person", "Prediction", "Status"]
+if TYPE_CHECKING:
+    from .options import Main
+
+__all__ = ["MIXED", "UNCERTAIN", "Box", "Eyes", "Person", "Prediction", "Status"]
 
 UNCERTAIN = "uncertain"
 """The label shown when no class reaches its threshold."""
 
 MIXED = "mixed"
 """The label of a picture whose people's answers differ."""
-
-Main = Literal["largest", "central"]
-"""Which one person a picture's answer is that of: the largest face, or the one nearest to the picture's centre."""
 
 Box = tuple[float, float, float, float]
 """``(x0, y0, x1, y1)`` in pixels of the upright picture; ``x1`` and ``y1`` are exclusive."""

@@ -8,9 +8,8 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 __all__ = ["MAX_TEXT_BYTES", "OnnxFile", "digest_of", "open_onnx", "open_regular", "read_bounded", "sha256_of"]
 
@@ -24,8 +23,7 @@ _IN_MEMORY: Final = 16 << 20
 _EXTERNAL: Final = b"location"
 
 
-@dataclass(frozen=True)
-class OnnxFile:
+class OnnxFile(NamedTuple):
     """An ONNX file whose bytes were read once, and what they say.
 
     Attributes:

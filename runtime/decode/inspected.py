@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..errors import ImageError
 from ..prediction import Status
@@ -13,8 +13,7 @@ from .reader import Part
 __all__ = ["Inspected", "unsupported_pixels"]
 
 
-@dataclass(frozen=True)
-class Inspected:
+class Inspected(NamedTuple):
     """What a look through a file found.
 
     Attributes:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gender_classifier.gender_cli.output import csv_safe, make_writer, percent
-from gender_classifier.runtime.prediction import Main, Person, Prediction, Status
+from gender_classifier.runtime.options import Main
+from gender_classifier.runtime.prediction import Person, Prediction, Status
 
 MEANINGS = ("female", "male")
 
