@@ -18,8 +18,9 @@ from common import machine
 
 from gender_classifier.gender_cli.inputs import Item, expand
 from gender_classifier.gender_cli.resume import ResultsFile
-from gender_classifier.gender_cli.sorting.command import SortOptions, run_sort, undo
+from gender_classifier.gender_cli.sorting.command import SortOptions, undo
 from gender_classifier.gender_cli.sorting.options import MODES
+from gender_classifier.gender_cli.sorting.sorter import Sorter
 from gender_classifier.runtime.prediction import Person, Prediction, Status
 
 LABELS = ("female", "male", "uncertain")
@@ -95,11 +96,10 @@ def sorting(folder: Path, count: int, size: int, mode: str, *, sync: bool) -> No
     name = f"{mode}{'' if sync else ', fsync left out'}"
 
     def sort() -> None:
-        pairs = ((item.path, answer(item.path, n)) for n, item in enumerate(expand([str(source)], recursive=True)))
-        tally = run_sort(
-            (pair for pair in pairs if pair[0] != str(source)), SortOptions(str(source), str(destination), mode)
-        )
-        assert tally.placed.total() == count, tally
+        with Sorter(SortOptions(str(source), str(destination), mode)) as sorter:
+            for n, item in enumerate(sorter.missing(expand([str(source)], recursive=True))):
+                sorter.put(item.path, answer(item.path, n))
+        assert sorter.tally.placed.total() == count, sorter.tally
 
     try:
         timed(f"sort {count} files of {size // 1024} KiB, {name}", count, sort)

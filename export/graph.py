@@ -17,7 +17,6 @@ __all__ = [
     "OPSET",
     "fix_pad_before_maxpool",
     "fix_shapes",
-    "header",
     "inline_identities",
     "load",
     "opset_of",
@@ -222,10 +221,3 @@ def _plan(
     touches = np.logical_or.outer(np.array(rows), np.array(columns))
     border = np.where(touches, np.float32(value), np.finfo(np.float32).min).astype(np.float32)
     return [top, left, bottom, right], border[np.newaxis, np.newaxis]
-
-
-def header(path: Path) -> Any:
-    """Reads an ONNX file without weights that lie outside it."""
-    import onnx
-
-    return onnx.load(str(path), load_external_data=False)

@@ -132,7 +132,7 @@ def quantize_static(
     from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType
     from onnxruntime.quantization import quantize_static as run
 
-    input_name = str(graph.header(fp32).graph.input[0].name)
+    input_name = str(graph.load(fp32).graph.input[0].name)
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -12,7 +12,7 @@ from ..runtime.bundle.manifest import MANIFEST_NAME, FileRecord, Manifest, Parit
 from ..runtime.decode.decode import decode
 from . import parity, quantize
 from .gate import check_fp32
-from .graph import header, opset_of
+from .graph import load, opset_of
 from .pictures import make_pictures, pictures_in, set_name
 from .progress import say, step
 from .variants import Evidence, RefusedError, make_variant
@@ -160,7 +160,7 @@ def _parity(comparison: Comparison, tolerance: float, ratio: float) -> Parity:
 def variant_record(stage: Path, name: str, settings: dict[str, Any] | None = None) -> Variant:
     """Describes an ONNX file of the stage as the manifest does."""
     path = stage / FILES[name]
-    model, file = header(path), record(path)
+    model, file = load(path), record(path)
     return Variant(
         file=FILES[name],
         bytes=file.bytes,

@@ -25,7 +25,7 @@ from ..words import counted
 from .options import FAILED, MODES, SETTINGS, SortOptions, SortTally
 from .places import ask, locate, open_journal, resolve
 from .records import JOURNAL_NAME
-from .sorter import Sorter, run_sort
+from .sorter import Sorter
 from .undo import undo
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ...runtime.classifier import Classifier
     from ...runtime.prediction import Prediction
 
-__all__ = ["SortOptions", "SortTally", "build_parser", "parse_names", "run", "run_sort", "undo"]
+__all__ = ["SortOptions", "SortTally", "build_parser", "parse_names", "run", "undo"]
 
 # Paths are strings all through, as the journal keeps them:
 # ruff: noqa: PTH100, PTH112, PTH118

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ...runtime.prediction import Prediction
     from ..inputs import Item
 
-__all__ = ["Sorter", "run_sort"]
+__all__ = ["Sorter"]
 
 # Plain strings all through: a path must come back from the journal exactly as it went in.
 # ruff: noqa: PTH106, PTH112, PTH114, PTH116, PTH118, PTH119, PTH120, PTH206
@@ -43,38 +43,17 @@ _TRIES = 100
 """How often another program may take a name in the last moment before a picture is left where it is."""
 
 
-def run_sort(
-    predictions: Iterable[tuple[str, Prediction]],
-    options: SortOptions,
-    *,
-    report: Callable[[str], None] | None = None,
-    plan: Callable[[str], None] | None = None,
-) -> SortTally:
-    """Sorts pictures by predictions that are there already; goes on where an earlier run of the same sort ended.
-
-    Args:
-        predictions: Path and prediction of each picture; the paths lie in ``options.source``.
-        options: What to do.
-        report: Called with a sentence for each picture that is left where it is.
-        plan: Called with a line for each picture that is put somewhere (or would be, in a dry run).
-
-    Returns:
-        The tally.
-
-    Raises:
-        OptionError: If the options do not fit the file system or the journal.
-        WriteError: If nothing more can be written (disk full); the sort can be gone on with.
-    """
-    with Sorter(options, report=report, plan=plan) as sorter:
-        for path, prediction in predictions:
-            if not sorter.holds(path):
-                sorter.put(path, prediction)
-        return sorter.tally
-
-
 @final
 class Sorter:
     """An open sort. Use it as a context manager: read inputs through :meth:`missing`, hand answers to :meth:`put`.
+
+    Args:
+        options: What to do; a sort that was interrupted goes on where it ended.
+        report: Called with a sentence for each picture that is left where it is.
+        plan: Called with a line for each picture that is put somewhere (or would be, in a dry run).
+
+    Raises:
+        OptionError: If the options do not fit the file system or the journal.
 
     Attributes:
         options: As given.
@@ -132,7 +111,8 @@ class Sorter:
         """Puts one picture where its answer says.
 
         Raises:
-            WriteError: If nothing more can be written.
+            OptionError: If the picture does not lie in the source.
+            WriteError: If nothing more can be written (disk full); the sort can be gone on with.
         """
         self.tally.failed += prediction.status.failed
         answer = outcome(prediction)

@@ -9,7 +9,7 @@ import signal
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ import pytest
 from hypothesis import strategies as st
 
 from gender_classifier.gender_cli.inputs import expand
-from gender_classifier.gender_cli.sorting.command import SortOptions, SortTally, run_sort
+from gender_classifier.gender_cli.sorting.command import SortOptions, SortTally
+from gender_classifier.gender_cli.sorting.sorter import Sorter
 from gender_classifier.runtime.prediction import Person, Prediction, Status
 
 # ruff: noqa: PTH115, PTH116
@@ -92,6 +93,21 @@ MODES = ("copy", "move", "hardlink", "symlink")
 
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX files")
+
+
+def run_sort(
+    predictions: Iterable[tuple[str, Prediction]],
+    options: SortOptions,
+    *,
+    report: Callable[[str], None] | None = None,
+    plan: Callable[[str], None] | None = None,
+) -> SortTally:
+    """Sorts pictures by predictions that are there already, as the command does by those of its model."""
+    with Sorter(options, report=report, plan=plan) as sorter:
+        for path, prediction in predictions:
+            if not sorter.holds(path):
+                sorter.put(path, prediction)
+        return sorter.tally
 
 
 def sort(root: Path, mode: str = "copy", **options: Any) -> SortTally:

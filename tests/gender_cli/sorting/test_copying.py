@@ -15,9 +15,22 @@ from typing import Any
 import pytest
 
 from gender_classifier.gender_cli.sorting import transfer
-from gender_classifier.gender_cli.sorting.command import SortOptions, run_sort, undo
+from gender_classifier.gender_cli.sorting.command import SortOptions, undo
 from gender_classifier.runtime.prediction import Person, Prediction
-from support.sorting import JOURNAL, MODES, Tree, across, classified, grow, placed, posix, snapshot, sort, two_places
+from support.sorting import (
+    JOURNAL,
+    MODES,
+    Tree,
+    across,
+    classified,
+    grow,
+    placed,
+    posix,
+    run_sort,
+    snapshot,
+    sort,
+    two_places,
+)
 
 ONE: Tree = {"a.jpg": ("female", b"1")}
 root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may give files away")

@@ -20,9 +20,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gender_classifier.gender_cli.sorting.command import SortOptions, SortTally, run_sort, undo
+from gender_classifier.gender_cli.sorting.command import SortOptions, SortTally, undo
 from gender_classifier.runtime.errors import OptionError
-from support.sorting import ANSWERS, JOURNAL, Tree, classified, grow, random_trees, snapshot
+from support.sorting import (
+    ANSWERS,
+    JOURNAL,
+    Tree,
+    classified,
+    grow,
+    random_trees,
+    run_sort,
+    snapshot,
+)
 
 MODES = ("copy", "move", "hardlink", "symlink")
 SYSTEMS = ("one file system", "two file systems", "no hard links")

@@ -13,10 +13,24 @@ from typing import Any
 import pytest
 
 from gender_classifier.gender_cli.sorting import places
-from gender_classifier.gender_cli.sorting.command import SortOptions, run_sort, undo
+from gender_classifier.gender_cli.sorting.command import SortOptions, undo
 from gender_classifier.gender_cli.sorting.files import missing_folders
 from gender_classifier.runtime.errors import OptionError
-from support.sorting import JOURNAL, MODES, TREE, Tree, classified, grow, mounted, placed, posix, snapshot, sort, yes
+from support.sorting import (
+    JOURNAL,
+    MODES,
+    TREE,
+    Tree,
+    classified,
+    grow,
+    mounted,
+    placed,
+    posix,
+    run_sort,
+    snapshot,
+    sort,
+    yes,
+)
 
 A: Tree = {"a.jpg": ("female", b"1"), "b/c.jpg": ("male", b"2")}
 root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may give files away")

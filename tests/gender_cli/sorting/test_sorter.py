@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gender_classifier.gender_cli.jsonl import WriteError
 from gender_classifier.gender_cli.sorting import sorter, transfer
-from gender_classifier.gender_cli.sorting.command import SortOptions, run_sort, undo
+from gender_classifier.gender_cli.sorting.command import SortOptions, undo
 from gender_classifier.runtime.errors import OptionError
 from gender_classifier.runtime.prediction import Prediction, Status
 from support.sorting import (
@@ -30,6 +30,7 @@ from support.sorting import (
     posix,
     predict,
     random_trees,
+    run_sort,
     snapshot,
     sort,
     two_places,

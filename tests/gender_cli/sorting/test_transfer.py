@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gender_classifier.gender_cli.sorting import transfer
-from gender_classifier.gender_cli.sorting.command import SortOptions, run_sort, undo
+from gender_classifier.gender_cli.sorting.command import SortOptions, undo
 from support.sorting import (
     MODES,
     TREE,
@@ -21,6 +21,7 @@ from support.sorting import (
     grow,
     placed,
     posix,
+    run_sort,
     snapshot,
     sort,
     two_places,
