@@ -65,7 +65,7 @@ def in_order(reports: Reports) -> list[tuple[str, dict[str, Any]]]:
 
 def _whole() -> dict[str, dict[str, Any]]:
     """By pipeline: the counts that benchmarks/whole_photographs.py wrote."""
-    content = json.loads((ROOT / "docs" / "evaluation" / "whole_photographs.json").read_text(encoding="utf-8"))
+    content = json.loads((ROOT / "benchmarks" / "whole_photographs.json").read_text(encoding="utf-8"))
     results: dict[str, dict[str, Any]] = content["results"]
     return results
 
@@ -159,7 +159,7 @@ def _failures(reports: Reports) -> str:
         f"D'abord sur les **enfants** : {lost} points avant dix ans. S'il devait toujours répondre, il ne reconnaîtrait que "
         f"{number(children['recall']['male'])} des garçons ; avec ses seuils, il en dit « femme » {decimals(100 * girls, 1)} % et se tait "
         "sur la plupart des autres. C'est le seul échec grave sur des images ordinaires ; les autres viennent de visages "
-        "minuscules ou d'images très abîmées, devant lesquels il se tait le plus souvent.",
+        "minuscules ou d'images très abîmées ; devant les pires, il se tait le plus souvent.",
         "",
         "Du plus coûteux au moins coûteux, chacun au pire pas mesuré :",
         "",
