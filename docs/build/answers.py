@@ -51,6 +51,7 @@ STEPS = {
     "greyscale": "{} % de couleur ôtée",
 }
 _PIPELINES = {
+    "first version, no detector": "notre première version, sans détecteur",
     "default install": "notre programme, tel qu'installé",
     "without a face detector": "le même, sans détecteur (`--no-faces`)",
 }
