@@ -64,7 +64,9 @@ def test_every_link_to_a_heading_leads_to_one() -> None:
 
 
 def test_the_success_rate_of_whole_photographs_is_that_of_the_counts() -> None:
-    counts = json.loads((ROOT / "benchmarks" / "whole_photographs.json").read_text(encoding="utf-8"))["results"]["default install"]
+    counts = json.loads((ROOT / "benchmarks" / "whole_photographs.json").read_text(encoding="utf-8"))["results"][
+        "default install"
+    ]
     right = sum(kind.get("right", 0) for kind in counts["photographs"].values())
     every = sum(sum(kind.values()) for kind in counts["photographs"].values())
     assert every == len({line.partition(",")[0] for line in PHOTOS.read_text(encoding="utf-8").splitlines()[1:]})
