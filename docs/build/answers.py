@@ -158,9 +158,9 @@ def _failures(reports: Reports) -> str:
     girls = point["answered_by_class"]["male"]["value"] * (1 - point["recall"]["male"]["value"])
     lines = [
         f"D'abord sur les **enfants** : {lost} points avant dix ans. S'il devait toujours répondre, il ne reconnaîtrait que "
-        f"{number(children['recall']['male'])} des garçons ; avec ses seuils, il en dit « femme » {decimals(100 * girls, 1)} % et se tait "
-        "sur la plupart des autres. C'est le seul échec grave sur des images ordinaires ; les autres viennent de visages "
-        "minuscules ou d'images très abîmées ; devant les pires, il se tait le plus souvent.",
+        f"{number(children['recall']['male'])} des garçons ; avec ses seuils, il en appelle encore {decimals(100 * girls, 1)} % "
+        "« femme », et se tait sur la plupart des autres. C'est le seul échec grave sur des images ordinaires. Les autres viennent "
+        "de visages minuscules ou d'images très abîmées ; devant les pires, il se tait le plus souvent.",
         "",
         "Du plus coûteux au moins coûteux, chacun au pire pas mesuré :",
         "",
