@@ -18,7 +18,7 @@ from ..errors import BundleError, UnsupportedHeadError
 from ..labels import meaning_of, read_head
 from ..version import __version__
 from .bundle import Bundle
-from .files import digest_of, open_onnx, open_regular, read_bounded, sha256_of
+from .files import digest_of, open_onnx, read_bounded, sha256_of
 from .manifest import Architecture, FileRecord, Framing, Label, Manifest, ModelIO, ProcessorRecord, Source, Variant
 from .selection import TEXT_FILES, VARIANT_FILES, choose_variants, texts_of
 from .strict_json import JSONFormatError, parse
@@ -287,7 +287,7 @@ def read_variant(folder: Path, path: str, description: Description, variant: str
                     f"{where} keeps its weights in another file, and a model's ONNX file has to be self-contained. "
                     "Choose another variant, or export the original checkpoint."
                 )
-            session = _probe(opened.model, folder / path, where)
+            session = _probe(opened.model, where)
     except OSError as error:
         raise BundleError(f"{where} cannot be read: {error.strerror or error}.") from error
     one_by_one = opened.words or variant not in ("fp32", "fp16")
@@ -295,16 +295,15 @@ def read_variant(folder: Path, path: str, description: Description, variant: str
     return record, _interface(session, description, where)
 
 
-def _probe(model: bytes | str, path: Path, where: str) -> onnxruntime.InferenceSession:
+def _probe(model: bytes | str, where: str) -> onnxruntime.InferenceSession:
     """Makes a session that only answers questions: nothing is optimised, so that it takes little time and memory."""
     from ..session import import_onnxruntime
 
-    with open_regular(path) as file:
-        if file.read(len(_GIT_LFS)) == _GIT_LFS:
-            raise BundleError(
-                f"{where} is only Git LFS's note of where the file is, not the ONNX file itself. Run `git lfs pull` in "
-                "its folder, or bring the model from the Hub."
-            )
+    if isinstance(model, bytes) and model.startswith(_GIT_LFS):
+        raise BundleError(
+            f"{where} is only Git LFS's note of where the file is, not the ONNX file itself. Run `git lfs pull` in "
+            "its folder, or bring the model from the Hub."
+        )
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
