@@ -16,7 +16,7 @@ from torch import Tensor
 from training.config import Recipe
 from training.soft import EYE_DISTANCE, EYE_LINE, SIDE
 
-__all__ = ["Geometry", "Mixing", "Views", "companion", "mixing"]
+__all__ = ["Geometry", "Mixing", "Views", "companion", "mixing", "round_waves"]
 
 _FACE = (0.41, 0.54)
 """Half width and height of a face in half sides of its chip."""
@@ -95,11 +95,21 @@ def companion(views: Tensor, camera: Geometry, framing: tuple[float, float]) -> 
     return F.grid_sample(halved, grid, align_corners=False, padding_mode="border")
 
 
-def _dct_matrix() -> Tensor:
-    k = torch.arange(8.0)
-    basis = torch.cos(math.pi * (2 * k[None, :] + 1) * k[:, None] / 16) / 2
+def round_waves(pictures: Tensor, steps: Tensor) -> Tensor:
+    """Rounds the cosine transform of blocks of 8 x 8, as JPEG does.
+
+    Args:
+        pictures: (n, channels, s, s), s a multiple of 8.
+        steps: (n, 8, 8), of which each coefficient becomes a multiple.
+    """
+    n, channels, size, _ = pictures.shape
+    k = torch.arange(8.0, device=pictures.device)
+    basis = torch.cos(math.pi * (2 * k + 1) * k[:, None] / 16) / 2
     basis[0] /= math.sqrt(2)
-    return basis
+    blocks = pictures.view(n, channels, size // 8, 8, size // 8, 8).transpose(3, 4)
+    steps = steps[:, None, None, None]
+    blocks = basis.T @ ((basis @ blocks @ basis.T / steps).round() * steps) @ basis
+    return blocks.transpose(3, 4).reshape(n, channels, size, size)
 
 
 class Views:
@@ -116,7 +126,6 @@ class Views:
         self.config, self.size, self.half = recipe.augment, recipe.resolution, 1 / recipe.faces.wide
         self._eye_distance = recipe.faces.eyes[0]
         self._ramp = torch.linspace(-1, 1, self.size, device=self.device)
-        self._dct = _dct_matrix().to(self.device)
         u = torch.arange(8.0, device=self.device)
         # A plain slope stands in for the luminance table: it is what matters that high frequencies go first.
         self._quant = (2 + u[:, None] + u[None, :]) / 255
@@ -255,7 +264,7 @@ class Views:
             soft = F.conv2d(soft, (kx / kx.sum()).expand(3, 1, 1, 9), groups=3)
             out[part] = F.conv2d(soft, (ky / ky.sum()).view(1, 1, 9, 1).expand(3, 1, 9, 1), groups=3)
         for part in self._parts(n, c.jpeg, 1):
-            out[part] = self._jpeg(out[part])
+            out[part] = round_waves(out[part], self._quant * (1 + 9 * self.rand(len(part))).view(-1, 1, 1))
         centre, half = self.rand(n, 2, 1, 1) * size, (0.04 + 0.17 * self.rand(n, 2, 1, 1)) * size
         axis = torch.arange(float(size), device=self.device)
         inside = (axis.view(1, 1, -1) - centre[:, 0]).abs() < half[:, 0]
@@ -264,14 +273,6 @@ class Views:
         out = torch.where(inside[:, None], self.rand(n, 3, 1, 1) * (self.rand(n, 1, 1, 1) < 0.7), out)
         grain = self.chance(n, c.noise).view(-1, 1, 1, 1) * 0.08 * self.rand(n, 1, 1, 1)
         return (out + grain * torch.randn_like(out)).clamp(0, 1)
-
-    def _jpeg(self, pictures: Tensor) -> Tensor:
-        n, channels, size, _ = pictures.shape
-        blocks = pictures.view(n, channels, size // 8, 8, size // 8, 8).transpose(3, 4)
-        step = self._quant * (1 + 9 * self.rand(n)).view(-1, 1, 1, 1, 1, 1)
-        spectrum = self._dct @ blocks @ self._dct.T
-        blocks = self._dct.T @ ((spectrum / step).round() * step) @ self._dct
-        return blocks.transpose(3, 4).reshape(n, channels, size, size)
 
 
 def mixing(n: int, size: int, halves: bool, device: torch.device) -> Mixing:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from training.augment import round_waves
+
 __all__ = ["spoil"]
 
 LEAST_FACE = 8.0
@@ -79,15 +81,8 @@ def _light(canvases: Tensor) -> Tensor:
 
 
 def _blocks(canvases: Tensor) -> tuple[Tensor, Tensor]:
-    """Rounds the cosine transform of blocks of 8 x 8, coarser for finer detail, as JPEG does; returns the step too."""
-    batch, _, size, _ = canvases.shape
-    line = torch.arange(8, device=canvases.device).float()
-    basis = torch.cos((2 * line[None] + 1) * line[:, None] * math.pi / 16) / 2
-    basis[0] /= math.sqrt(2)
-    step = torch.exp(torch.rand(batch, device=canvases.device) * math.log(34 / 3) + math.log(3))
-    steps = step.view(batch, 1, 1, 1, 1, 1) * (1 + 0.45 * (line[:, None] + line[None])).view(1, 1, 1, 8, 1, 8) / 2
-    blocks = (canvases - 128).view(batch, 3, size // 8, 8, size // 8, 8)
-    waves = torch.einsum("ua,ncyaxb,vb->ncyuxv", basis, blocks, basis)
-    waves = (waves / steps).round() * steps
-    pixels = torch.einsum("ua,ncyuxv,vb->ncyaxb", basis, waves, basis)
-    return pixels.reshape(batch, 3, size, size) + 128, step
+    """JPEG's blocks, coarser for finer detail; returns the step too."""
+    line = torch.arange(8.0, device=canvases.device)
+    step = torch.exp(torch.rand(len(canvases), device=canvases.device) * math.log(34 / 3) + math.log(3))
+    steps = step[:, None, None] * (1 + 0.45 * (line[:, None] + line)) / 2
+    return round_waves(canvases - 128, steps) + 128, step
