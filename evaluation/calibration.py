@@ -181,7 +181,7 @@ def rescale(
     probabilities: npt.NDArray[np.float64], activation: str, now: float, temperature: float
 ) -> npt.NDArray[np.float64]:
     """Returns the probabilities that another temperature would give, (n, 2)."""
-    scaled = _sigmoid(_logits(probabilities, activation, now) / temperature)
+    scaled = 0.5 * (1 + np.tanh(_logits(probabilities, activation, now) / temperature / 2))  # the sigmoid
     return scaled if activation == "sigmoid" else np.stack([scaled[:, 0], 1 - scaled[:, 0]], axis=1)
 
 
@@ -224,11 +224,6 @@ def _logits(probabilities: npt.NDArray[np.float64], activation: str, temperature
     # What one class lacks to one is the other; 1 - p would lose its digits near one.
     odds: npt.NDArray[np.float64] = temperature * (logarithm[:, 0] - logarithm[:, 1])
     return np.stack([odds, -odds], axis=1)
-
-
-def _sigmoid(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    result: npt.NDArray[np.float64] = 0.5 * (1 + np.tanh(values / 2))
-    return result
 
 
 def _nll(

@@ -42,7 +42,7 @@ def contact_sheet(
     worst = wrong[np.argsort(-outcome.answers.confidence[wrong], kind="stable")][:count]
     if not len(worst):
         return 0
-    rows = outcome.rows.iloc[worst]
+    rows, sure = outcome.rows.iloc[worst], outcome.answers.confidence[worst]
     lines = -(-len(worst) // _COLUMNS)
     sheet = Image.new("RGB", (_COLUMNS * _TILE, lines * (_TILE + _CAPTION)), "white")
     pen = ImageDraw.Draw(sheet)
@@ -55,7 +55,7 @@ def contact_sheet(
             sheet.paste(picture, (left, top))
         pen.text(
             (left + 2, top + _TILE + 2),
-            f"is {row['truth']}, {row['confidence']:.2f} sure\n{row['file']}"[:60],
+            f"is {row['truth']}, {sure[position]:.2f} sure\n{row['file']}"[:60],
             fill="black",
         )
     sheet.save(path, quality=85)

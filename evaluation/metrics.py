@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
-from .intervals import Estimate, bootstrap, difference, mean_of, stratified_weights, wilson
+from .intervals import RESAMPLES, Estimate, bootstrap, difference, mean_of, stratified_weights, wilson
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +92,7 @@ def female_share(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float
     return share
 
 
-def metrics(answers: Answers, *, resamples: int = 1000) -> dict[str, Any]:
+def metrics(answers: Answers, *, resamples: int = RESAMPLES) -> dict[str, Any]:
     """Computes every figure for one set of answers.
 
     Two views stand side by side: with every picture answered by its most probable class (``accuracy``, ``recall``,

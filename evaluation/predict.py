@@ -38,8 +38,7 @@ class Outcome:
     """What became of every picture of a set.
 
     Attributes:
-        rows: The rows of the set that got an answer, in the order of ``answers``, with ``probability_female``,
-            ``label`` and ``confidence`` added.
+        rows: The rows of the set that got an answer, in the order of ``answers``.
         answers: What was true and what was answered, for these rows.
         failed: How many pictures got no answer, by status (``unreadable``, ``no_face``, ...).
         probabilities: What the bundle said of each class in the order of ``CLASSES``, (n, 2); rows of a sigmoid head
@@ -108,11 +107,6 @@ def collect(classifier: Classifier, rows: pd.DataFrame, views: Iterable[str | Im
         truth=np.array([CLASSES.index(word) for word in chosen["truth"]], dtype=np.int64),
         probability=female_share(probabilities),
         given=np.array([_given(each) for each in answered], dtype=np.int64),
-    )
-    chosen = chosen.assign(
-        probability_female=answers.probability,
-        label=[each.people[0].label for each in answered],
-        confidence=answers.confidence,
     )
     missing = tuple(missed[name] for name in CLASSES)
     return Outcome(chosen, answers, dict(sorted(failed.items())), probabilities, missing)

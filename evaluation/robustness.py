@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["balanced_sample", "robustness"]
 
 _LONGEST_SIDE = 640
+_SEED = 0
+"""Of the sample and of noise."""
 
 
-def balanced_sample(rows: pd.DataFrame, size: int, *, seed: int = 0) -> pd.DataFrame:
+def balanced_sample(rows: pd.DataFrame, size: int, *, seed: int = _SEED) -> pd.DataFrame:
     """Draws up to ``size`` rows, as many of each class as the rarer one allows, in their own order."""
     classes = [np.flatnonzero((rows["truth"] == name).to_numpy()) for name in CLASSES]
     present = [members for members in classes if len(members)]
@@ -46,7 +48,6 @@ def robustness(
     *,
     boxes: str | None = None,
     sample: int = ROBUSTNESS_SAMPLE,
-    seed: int = 0,
     degradations: Sequence[Degradation] = DEGRADATIONS,
 ) -> dict[str, Any]:
     """Measures every degradation in every step on one sample, with as many women as men.
@@ -59,20 +60,19 @@ def robustness(
         labelled: The pictures.
         boxes: As :func:`evaluation.predict.answer` takes it.
         sample: Pictures per curve.
-        seed: Seed of the sample and of noise.
         degradations: The kinds to measure.
 
     Returns:
         ``n``, ``untouched`` (the point without degradation) and, by name, ``unit`` and ``points``: for each step the
         balanced accuracy, the recall of each class and the share answered, with intervals.
     """
-    rows = balanced_sample(labelled.rows, sample, seed=seed)
+    rows = balanced_sample(labelled.rows, sample)
     views = list(open_views(classifier, rows, boxes=boxes, change=_bounded))
     if classifier.finds_faces:  # the faces are cut out; nothing is to be looked for in them
         classifier = type(classifier)(classifier.bundle, replace(classifier.options, faces=False))
     result: dict[str, Any] = {
         "n": len(rows),
-        "seed": seed,
+        "seed": _SEED,
         "untouched": _point(collect(classifier, rows, views)),
         "degradations": {},
     }
@@ -80,7 +80,7 @@ def robustness(
         points = []
         for step in kind.steps:
             changed = (
-                view if view is None or isinstance(view, str) else kind.apply(view, step, seed + position)
+                view if view is None or isinstance(view, str) else kind.apply(view, step, _SEED + position)
                 for position, view in enumerate(views)
             )
             points.append({"step": step, **_point(collect(classifier, rows, changed))})

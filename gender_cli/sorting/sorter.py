@@ -98,14 +98,11 @@ class Sorter:
         for item in items:
             if item.problem is None and self.holds(item.path):
                 continue
-            if item.path == self.places.start_path and self.tally.held and self._is_emptied(item):
-                continue  # no picture is left, for the best of reasons
+            if item.path == self.places.start_path and self.tally.held:
+                gone = item.problem[0] is Status.NOT_FOUND if item.problem else not os.path.lexists(item.path)
+                if gone:
+                    continue  # no picture is left, for the best of reasons
             yield item
-
-    def _is_emptied(self, item: Item) -> bool:
-        if item.problem is not None:
-            return item.problem[0] is Status.NOT_FOUND
-        return not os.path.lexists(item.path)
 
     def put(self, path: str, prediction: Prediction) -> None:
         """Puts one picture where its answer says.
@@ -227,10 +224,10 @@ class Sorter:
         return os.path.join(os.path.realpath(os.path.dirname(path) or os.curdir), os.path.basename(path))
 
     def _relative(self, path: str) -> str:
-        absolute = self._absolute(path)
-        if not absolute.startswith(self.places.source.rstrip(os.sep) + os.sep):
+        absolute, source = self._absolute(path), os.path.join(self.places.source, "")
+        if not absolute.startswith(source):
             raise OptionError(f"{printable(path)} is not in {printable(self.places.source)}.")
-        return absolute[len(self.places.source.rstrip(os.sep)) + 1 :]
+        return absolute.removeprefix(source)
 
     def _open(self) -> Journal | None:
         places, dry_run = self.places, self.options.dry_run
