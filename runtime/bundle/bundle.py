@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,6 +93,8 @@ class Bundle:
         Raises:
             BundleIntegrityError: If the file is missing or was changed.
         """
+        import hashlib  # late, as in files.py: it is slow to load
+
         record = self.manifest.files[name]
         with self._sentences(name):
             content = read_bounded(self.path / name)

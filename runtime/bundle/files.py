@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -82,6 +81,8 @@ def sha256_of(path: Path) -> str:
     Raises:
         OSError: If it cannot be read, or is something else.
     """
+    import hashlib  # it loads OpenSSL, which is slow, and --version hashes nothing
+
     digest = hashlib.sha256()
     with open_regular(path) as file:
         while chunk := file.read(_CHUNK):
@@ -91,6 +92,8 @@ def sha256_of(path: Path) -> str:
 
 def digest_of(hashes: Mapping[str, str]) -> str:
     """Returns one sha256 over files, by name: of the lines ``<sha256>  <name>``, as ``sha256sum`` prints them."""
+    import hashlib
+
     return hashlib.sha256("".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes)).encode()).hexdigest()
 
 
@@ -109,6 +112,8 @@ def open_onnx(path: Path, words: tuple[bytes, ...] = ()) -> Iterator[OnnxFile]:
         OSError: If it cannot be read, or is not a regular file.
         BlockingIOError: If it was changed before the context was left.
     """
+    import hashlib
+
     with open_regular(path) as file:
         before = _state(os.fstat(file.fileno()))
         digest, size, tail, external, found = hashlib.sha256(), 0, b"", False, set[bytes]()
