@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("pandas")
@@ -63,6 +65,14 @@ def test_a_face_that_is_not_found_counts_as_a_wrong_answer_among_all_pictures(fa
     found = overall["recall"]["male"]["value"]
     assert overall["all_pictures"]["recall"]["male"]["value"] == found / 2
     assert overall["all_pictures"]["recall"]["female"] == overall["recall"]["female"]
+
+
+def test_no_column_of_the_labels_is_written_over_by_the_answers(faces):
+    labelled, classifier, _ = faces
+    own = {"label": "studio", "confidence": "sure"}
+    labelled = replace(labelled, rows=labelled.rows.assign(**own))
+    content = build(classifier, labelled, answer(classifier, labelled), group_by=list(own), resamples=2)
+    assert {name: list(content["by"][name]["groups"]) for name in own} == {"label": ["studio"], "confidence": ["sure"]}
 
 
 def test_labelled_eyes_frame_the_face(faces):
