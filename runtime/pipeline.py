@@ -15,6 +15,7 @@ from .decode.opening import shown
 from .errors import ImageError, OptionError, UnsupportedProcessorError, first_line
 from .faces.crop import DEFAULT_MARGIN, crop_face, square_around, usable_eyes
 from .inputs import EYES_ALONE, unwrapped
+from .memory import Budget, available_memory, return_large_blocks
 from .options import Faces, Options
 from .prediction import Box, Status
 from .processors.processor import Processor
@@ -105,6 +106,9 @@ class Pipeline:
         self._side = max(self.processor.decode_target or (io.width, io.height))
         self._faces = options.faces if isinstance(options.faces, Faces) else Faces()
         self.detector = _load_detector(self._faces) if wants_faces else None
+        self._memory = Budget(room := available_memory())
+        if room is not None:
+            return_large_blocks()
 
     def prepare(
         self, image: Picture | ImageError, boxes: Sequence[Box] | None = None, eyes: Sequence[Eyes | None] | None = None
@@ -127,26 +131,30 @@ class Pipeline:
         content, path = unwrapped(image)
         name = NAMELESS if path is None else shown(path)
         try:
-            picture = self.decode(content, cut=given is not None)
-            size = picture.info.get("full_size", picture.size)
-            if given is not None:
-                self._check_boxes(given, size, name)
-            with failures(name):
-                regions = self.regions(picture) if given is None else given
-                return Prepared(path, size, regions, self.tensors(picture, regions) if regions else None)
+            with self._memory.share() as claim:
+                picture = self.decode(content, cut=given is not None, claim=claim)
+                size = picture.info.get("full_size", picture.size)
+                if given is not None:
+                    self._check_boxes(given, size, name)
+                with failures(name):
+                    regions = self.regions(picture) if given is None else given
+                    return Prepared(path, size, regions, self.tensors(picture, regions) if regions else None)
         except ImageError as error:
             return Prepared(path, failure=_named(error, name))
 
-    def decode(self, image: ImageInput, *, cut: bool = False) -> Image.Image:
+    def decode(
+        self, image: ImageInput, *, cut: bool = False, claim: Callable[[int], None] | None = None
+    ) -> Image.Image:
         """Returns the upright RGB picture.
 
-        A large JPEG comes at reduced scale where that is allowed and no face will be ``cut`` out of it.
+        A large JPEG comes at reduced scale where that is allowed and no face will be ``cut`` out of it. ``claim`` is
+        told the memory that a file needs before it is decoded.
 
         Raises:
             ImageError: If the picture cannot be used.
         """
         reduced = not (self._exact or cut or self.detector is not None)
-        return decode(image, self._limits, target=self.processor.decode_target if reduced else None)
+        return decode(image, self._limits, target=self.processor.decode_target if reduced else None, claim=claim)
 
     def pixels(self, image: ImageInput) -> NDArray[np.float32]:
         """Returns the network's input for a whole picture, float32 (3, H, W).

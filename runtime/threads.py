@@ -10,16 +10,25 @@ import math
 import os
 import threading
 from pathlib import Path
+from typing import Final
 
 from .log import logger
 
-__all__ = ["MAX_DEFAULT_THREADS", "available_cpus", "default_threads", "startable"]
+__all__ = [
+    "CGROUP_ROOT",
+    "MAX_DEFAULT_THREADS",
+    "SELF_CGROUP",
+    "available_cpus",
+    "cgroup_folders",
+    "default_threads",
+    "startable",
+]
 
 MAX_DEFAULT_THREADS = 4
 """Beyond four intra-op threads, latency of one picture hardly falls while CPU time rises."""
 
-_CGROUP_ROOT = Path("/sys/fs/cgroup")
-_SELF_CGROUP = Path("/proc/self/cgroup")
+CGROUP_ROOT: Final = Path("/sys/fs/cgroup")
+SELF_CGROUP: Final = Path("/proc/self/cgroup")
 
 
 def available_cpus() -> float:
@@ -28,7 +37,7 @@ def available_cpus() -> float:
     A fraction is kept (a container with half a CPU has 0.5), because callers round in different directions.
     """
     affinity = float(_affinity())
-    quota = _cgroup_quota(_CGROUP_ROOT, _SELF_CGROUP)
+    quota = _cgroup_quota(CGROUP_ROOT, SELF_CGROUP)
     return affinity if quota is None else max(0.01, min(affinity, quota))
 
 
@@ -74,12 +83,14 @@ def _cgroup_quota(root: Path, membership: Path) -> float | None:
     Version 2 has ``cpu.max`` ("max 100000" or "50000 100000"); version 1 has ``cpu.cfs_quota_us`` (-1 for none) and
     ``cpu.cfs_period_us``. A parent's quota binds its children, so every level counts.
     """
-    quotas = [quota for folder in _cgroup_folders(root, membership) if (quota := _quota_of(folder)) is not None]
+    folders = cgroup_folders("cpu", root, membership)
+    quotas = [quota for folder in folders if (quota := _quota_of(folder)) is not None]
     return min(quotas, default=None)
 
 
-def _cgroup_folders(root: Path, membership: Path) -> list[Path]:
-    folders = [root, root / "cpu", root / "cpu,cpuacct"]
+def cgroup_folders(controller: str, root: Path = CGROUP_ROOT, membership: Path = SELF_CGROUP) -> list[Path]:
+    """Returns every folder whose limits on ``cpu`` or ``memory`` bind this process, of cgroup version 1 or 2."""
+    folders = [root, root / controller, root / "cpu,cpuacct"]
     try:
         lines = membership.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -89,7 +100,7 @@ def _cgroup_folders(root: Path, membership: Path) -> list[Path]:
         controllers, _, path = rest.partition(":")
         if controllers == "":
             base = root
-        elif "cpu" in controllers.split(","):
+        elif controller in controllers.split(","):
             base = root / controllers
         else:
             continue

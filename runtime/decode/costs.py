@@ -9,7 +9,7 @@ from ..errors import ImageError
 from ..options import Limits
 from ..prediction import Status
 
-__all__ = ["MOST_NANOSECONDS", "MOST_PIXELS", "MOST_PIXELS_OF", "check_pixels", "raised"]
+__all__ = ["MOST_BYTES_A_PIXEL", "MOST_NANOSECONDS", "MOST_PIXELS", "MOST_PIXELS_OF", "check_pixels", "raised"]
 
 MOST_BYTES = 1 << 30
 """Memory that decoding may take by the default limits; measured by ``benchmarks/decode.py formats``. A baseline JPEG,
@@ -22,8 +22,11 @@ MOST_PIXELS = MOST_BYTES // 12
 """Pixels of most formats by the default limits. A pixel takes 12 bytes: 4 as it is stored, 4 turned, 4 in RGB; or 6 to
 8 for the coefficients of a progressive JPEG."""
 
+MOST_BYTES_A_PIXEL = 22
+"""What a pixel of the costliest format takes while it is decoded, WebP; a baseline JPEG's takes 8 at most."""
+
 MOST_PIXELS_OF = {
-    "WEBP": MOST_BYTES // 22,
+    "WEBP": MOST_BYTES // MOST_BYTES_A_PIXEL,
     "AVIF": MOST_BYTES // 16,
     # Decoders that Pillow has in Python: 0.3 and up to 2 microseconds for a pixel, where a JPEG takes 0.01.
     "bmp_rle": 22_369_621,

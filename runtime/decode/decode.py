@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, Union, cast
 
@@ -18,7 +18,7 @@ from PIL import Image
 from ..errors import ImageError, OptionError
 from ..options import Limits
 from ..prediction import Status
-from .costs import check_pixels
+from .costs import MOST_BYTES_A_PIXEL, check_pixels
 from .exif import orientation
 from .formats import open_picture
 from .inspected import unsupported_pixels
@@ -62,7 +62,13 @@ _UPRIGHT = {
 _DEFAULT = Limits()
 
 
-def decode(image: ImageInput, limits: Limits = _DEFAULT, *, target: tuple[int, int] | None = None) -> Image.Image:
+def decode(
+    image: ImageInput,
+    limits: Limits = _DEFAULT,
+    *,
+    target: tuple[int, int] | None = None,
+    claim: Callable[[int], None] | None = None,
+) -> Image.Image:
     """Returns an upright RGB picture, fully loaded and independent of where it came from.
 
     The first frame of an animation and the first page of a document count. Safe to call from several threads at once,
@@ -77,6 +83,7 @@ def decode(image: ImageInput, limits: Limits = _DEFAULT, *, target: tuple[int, i
         target: ``(width, height)``, in pixels, that the picture will be resized to. A large JPEG file is then decoded
             at 1/2, 1/4 or 1/8 of its scale, never below :data:`REDUCED_AT_LEAST` times the longer side of the target.
             ``None`` decodes every pixel.
+        claim: Called with the bytes that a file's pixels may take, when its header has been read; it may wait.
 
     Returns:
         A picture of mode ``RGB`` without metadata; where ``target`` was given for a JPEG file, ``info["full_size"]`` is
@@ -90,9 +97,9 @@ def decode(image: ImageInput, limits: Limits = _DEFAULT, *, target: tuple[int, i
     if isinstance(image, (str, os.PathLike)):
         path = os.fspath(image)
         with open_path(path, limits) as file:
-            return _from_file(file, shown(path), limits, target)
+            return _from_file(file, shown(path), limits, target, claim)
     if isinstance(image, (bytes, bytearray, memoryview)):
-        return _from_file(open_bytes(image, limits), "The picture", limits, target)
+        return _from_file(open_bytes(image, limits), "The picture", limits, target, claim)
     if isinstance(image, Image.Image):
         with _failures("The picture"):
             check_pixels(image.size, "The picture", limits)
@@ -102,16 +109,24 @@ def decode(image: ImageInput, limits: Limits = _DEFAULT, *, target: tuple[int, i
         return _from_array(image, limits)
     if hasattr(image, "read"):
         file, name = open_stream(cast("IO[bytes]", image), limits)
-        return _from_file(file, name, limits, target)
+        return _from_file(file, name, limits, target, claim)
     raise TypeError(
         "A picture is a path, the bytes of a file, a binary file object, a PIL picture or a uint8 array of "
         f"pixels, not {type(image).__name__}."
     )
 
 
-def _from_file(file: IO[bytes], name: str, limits: Limits, target: tuple[int, int] | None) -> Image.Image:
+def _from_file(
+    file: IO[bytes],
+    name: str,
+    limits: Limits,
+    target: tuple[int, int] | None,
+    claim: Callable[[int], None] | None,
+) -> Image.Image:
     with _failures(name):
         picture, turn = open_picture(file, name, limits)
+        if claim is not None:
+            claim(picture.width * picture.height * (8 if picture.format == "JPEG" else MOST_BYTES_A_PIXEL))
         if target is None or picture.format != "JPEG":
             return _upright_rgb(picture, turn, name)
         size, side = picture.size, REDUCED_AT_LEAST * max(target)

@@ -148,7 +148,7 @@ def crop_eyes(image: Image.Image, eyes: Eyes, side: int, *, eye_distance: float,
         # A few pixels more than the square, for the filters; a whole number of blocks.
         left, top = math.floor(min(across)) - 4 * factor, math.floor(min(down)) - 4 * factor
         width, height = (math.ceil(math.ceil(max(v) - min(v)) / factor) + 9 for v in (across, down))
-        image = image.crop((left, top, left + width * factor, top + height * factor)).reduce(factor)
+        image = _reduced(image, factor, (left, top), (width, height))
         corner_x, corner_y, ratio = (corner_x - left) / factor, (corner_y - top) / factor, ratio / factor
     finer = 1 if ratio <= 1 else 2
     step = ratio / finer
@@ -159,6 +159,23 @@ def crop_eyes(image: Image.Image, eyes: Eyes, side: int, *, eye_distance: float,
         Pillow.Resampling.BICUBIC,
     )
     return turned if finer == 1 else turned.reduce(finer)
+
+
+def _reduced(image: Image.Image, factor: int, corner: tuple[int, int], blocks: tuple[int, int]) -> Image.Image:
+    """Averages blocks of pixels from a corner on; black beyond the picture, of which a cut block at the left or top is.
+
+    A large face is not copied for it: that would take as much memory as a large picture does.
+    """
+    from PIL import Image as Pillow
+
+    (left, top), (width, height) = corner, blocks
+    first_x, first_y = max(0, -(left // factor)), max(0, -(top // factor))
+    x0, y0 = left + first_x * factor, top + first_y * factor
+    x1, y1 = min(image.width, left + width * factor), min(image.height, top + height * factor)
+    reduced = Pillow.new("RGB", blocks)
+    if x0 < x1 and y0 < y1:
+        reduced.paste(image.reduce(factor, (x0, y0, x1, y1)), (first_x, first_y))
+    return reduced
 
 
 def crop_box(image: Image.Image, box: Box, margin: float, eyes: Eyes | None = None) -> Image.Image:
