@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-import gender_classifier
 from gender_classifier import runtime
 from gender_classifier.gender_cli import annotate
 from gender_classifier.gender_cli.models import detector as install
@@ -59,20 +58,6 @@ def place(monkeypatch, tmp_path):
         monkeypatch.setenv(name, str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def run(model, capsys):
-    def call(*arguments: object, model: Path | None = model) -> tuple[int, str, str]:
-        chosen = ["--model", str(model)] if model else []
-        try:
-            code = gender_classifier.main([*map(str, arguments), *chosen])
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def photo(*people, size=(640, 320)):
