@@ -78,7 +78,7 @@ class Item:
 
     Attributes:
         path: The path, or ``-``; bytes that are not UTF-8 stand in it as lone surrogates (PEP 383).
-        problem: Status and sentence of an input that is no picture, or ``None`` for one that is worth opening.
+        problem: Status and sentence of an input that is not a picture, or ``None`` for one that is worth opening.
     """
 
     path: str
@@ -243,7 +243,7 @@ def _entries(folder: str) -> list[tuple[str, _Kind]]:
 
 
 def _kind(entry: os.DirEntry[str]) -> _Kind | None:
-    """Returns what an entry is, or ``None`` for a file that is no picture by its name."""
+    """Returns what an entry is, or ``None`` for a file that is not a picture by its name."""
     picture = os.path.splitext(entry.name)[1].lower() in PICTURE_SUFFIXES
     try:
         if not entry.is_symlink():

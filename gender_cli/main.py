@@ -153,7 +153,7 @@ def _model(named: str | None) -> str:
         chosen = choose(named, exported=True).model
         folder = folder_of(chosen)
         manifest = read_manifest(folder) if is_bundle(folder) else open_model(chosen).bundle.manifest
-    except Exception as error:  # noqa: BLE001 - whoever asks for the version may be about to report what is broken
+    except Exception as error:  # noqa: BLE001 - the version is asked for to report what is broken
         return f"none ({error})"
     revision = manifest.source.revision or manifest.source.digest or ""
     return f"{manifest.name} ({manifest.source.repository} {revision[:12]})"
