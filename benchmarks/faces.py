@@ -9,7 +9,7 @@
 
 ``--write FILE`` puts the tables between that command's marks in a page (``docs/faces.md``) instead of printing them.
 
-The photographs are not part of this repository; ``faces_hand_count.json`` beside this file holds where a person saw
+The photographs are not part of this repository; ``photos.csv`` beside this file holds where a person saw
 faces in them: ``clear`` ones, and ``hard`` ones (hidden, turned away, blurred or in the dark), which are neither missed
 nor false when they are found or not. ``--data`` is a folder with pictures and ``labels.csv`` (columns ``file``,
 ``gender``, and ``age`` where known).
@@ -22,7 +22,6 @@ import contextlib
 import csv
 import io
 import itertools
-import json
 import math
 import statistics
 import sys
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
 
     from gender_classifier.runtime.prediction import Box
 
-HAND_COUNT = Path(__file__).with_name("faces_hand_count.json")
+HAND_COUNT = Path(__file__).with_name("photos.csv")
 LOOKS = ((640, 480), (320, 320))
 """Sizes at which one look is timed."""
 
@@ -106,11 +105,13 @@ def compare(faces: Iterable[Face], clear: list[Box], hard: list[Box]) -> Tally:
 
 def hand_count() -> dict[str, dict[str, list[Box]]]:
     """Returns the boxes seen by a person, by the photograph's number."""
-    text = json.loads(HAND_COUNT.read_text(encoding="utf-8"))
-    return {
-        name: {kind: [(b[0], b[1], b[2], b[3]) for b in boxes] for kind, boxes in entry.items()}
-        for name, entry in text.items()
-    }
+    photos: dict[str, dict[str, list[Box]]] = {}
+    with HAND_COUNT.open(newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            seen = photos.setdefault(row["file"].removesuffix(".jpg"), {"clear": [], "hard": []})
+            if row["seen"]:
+                seen[row["seen"]].append((float(row["x0"]), float(row["y0"]), float(row["x1"]), float(row["y1"])))
+    return photos
 
 
 def load_photo(folder: Path, name: str) -> Image.Image:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import machine
+from faces import SAME_FACE, overlap
 from PIL import Image
 
 import gender_classifier as gc
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 Found = tuple[Box | None, str]  # where (the whole picture: None), and the word: female, male, uncertain
-
-SAME_FACE = 0.4
-"""Least intersection over union of a found box and a labelled one."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +64,6 @@ def combined(found: list[Found]) -> str:
     words = {word for _, word in found}
     sure = words - {"uncertain"}
     return "no_face" if not words else "mixed" if len(sure) > 1 else sure.pop() if sure else "uncertain"
-
-
-def overlap(first: Box, second: Box) -> float:
-    """Returns the intersection over union of two boxes."""
-    wide = min(first[2], second[2]) - max(first[0], second[0])
-    high = min(first[3], second[3]) - max(first[1], second[1])
-    shared = max(0.0, wide) * max(0.0, high)
-    return shared / (sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)) - shared)
 
 
 def ours(**options: object) -> Callable[[Path], list[Found]]:

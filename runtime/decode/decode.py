@@ -126,7 +126,8 @@ def _from_file(
     with _failures(name):
         picture, turn = open_picture(file, name, limits)
         if claim is not None:
-            claim(picture.width * picture.height * (8 if picture.format == "JPEG" else MOST_BYTES_A_PIXEL))
+            baseline = picture.format == "JPEG" and not picture.info.get("progressive")
+            claim(picture.width * picture.height * (8 if baseline else MOST_BYTES_A_PIXEL))
         if target is None or picture.format != "JPEG":
             return _upright_rgb(picture, turn, name)
         size, side = picture.size, REDUCED_AT_LEAST * max(target)

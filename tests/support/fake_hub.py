@@ -173,13 +173,18 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._error(404, "NotFound", f"nothing at {path}")
 
+    def _found(self, repository: Repository, revision: str) -> tuple[str, dict[str, bytes]] | None:
+        found = repository.find(revision)
+        if found is None:
+            self._error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+        return found
+
     def _info(self, name: str, revision: str) -> None:
         repository = self._repository(name)
         if repository is None:
             return
-        found = repository.find(revision)
+        found = self._found(repository, revision)
         if found is None:
-            self._error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
             return
         sha, files = found
         blobs = "blobs" in parse_qs(urlsplit(self.path).query)
@@ -208,9 +213,8 @@ class _Handler(BaseHTTPRequestHandler):
         repository = self._repository(name)
         if repository is None:
             return
-        found = repository.find(revision)
+        found = self._found(repository, revision)
         if found is None:
-            self._error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
             return
         self._json(
             [
@@ -229,9 +233,8 @@ class _Handler(BaseHTTPRequestHandler):
         if repository.gated and self.headers.get("Authorization") != "Bearer hf_granted":
             self._error(403, "GatedRepo", f"Access to model {name} is restricted and you are not in the list.")
             return
-        found = repository.find(revision)
+        found = self._found(repository, revision)
         if found is None:
-            self._error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
             return
         sha, files = found
         if file not in files:
